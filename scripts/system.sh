@@ -47,5 +47,6 @@ wanted_packages() {
     find_nginx || echo nginx-light
     find_haproxy || echo haproxy
     find_faketime || echo libfaketime
+    has systemd-analyze || echo systemd
     has cc || printf '%s\n' gcc libc6-dev
 }

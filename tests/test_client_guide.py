@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 GUIDE = "".join((ROOT / name).read_text() for name in ("docs/CLIENTS.md", "docs/PYTHON.md"))
 CLIENTS = ROOT / "tests" / "clients"
-PROGRAMS = sorted([*CLIENTS.glob("*/follow*"), *CLIENTS.glob("*/send*")])
+PROGRAMS = sorted([*CLIENTS.glob("*/[Ff]ollow*"), *CLIENTS.glob("*/send*")])
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)

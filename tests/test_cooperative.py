@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextvars import ContextVar
 from itertools import pairwise
 
 import pytest
 
 from gateway import cooperative
-from gateway.cooperative import FairLock, Gate, give_way, together
+from gateway.cooperative import FairLock, Gate, PromptFuture, give_way, live, together
 
 
 async def test_others_have_their_rounds_between_two_steps() -> None:
@@ -67,6 +68,53 @@ async def test_a_step_that_fails_leaves_the_turn_to_others() -> None:
             pass
     async with asyncio.timeout(5), shared:
         pass
+
+
+async def test_long_work_waits_until_a_live_record_has_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = FairLock()
+    monkeypatch.setattr(cooperative, "PRIORITY_SECONDS", 60)
+    async with asyncio.timeout(5):
+        live.begin()
+        step = asyncio.create_task(one_step(shared))
+        for _ in range(3 * cooperative.LONG_ROUNDS):
+            await give_way()
+        assert not step.done()
+        live.end()
+        await step
+
+
+async def test_a_live_record_that_never_comes_is_waited_for_briefly() -> None:
+    shared = FairLock()
+    async with asyncio.timeout(5):
+        live.begin()
+        await one_step(shared)
+        assert live.seconds <= 0
+
+
+async def test_however_many_records_pass_long_work_has_half_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared, waits = FairLock(), []
+    let_pass = live.let_pass
+
+    async def measured() -> None:
+        before = time.monotonic()
+        await let_pass()
+        waits.append(time.monotonic() - before)
+
+    monkeypatch.setattr(live, "let_pass", measured)
+    begun = time.monotonic()
+    async with asyncio.timeout(20):
+        for _ in range(60):
+            live.begin()
+            await one_step(shared)
+    worked = time.monotonic() - begun - sum(waits)
+    assert waits
+    assert sum(waits[:-1]) <= worked
+
+
+async def one_step(shared: FairLock) -> None:
+    """A step that is long enough to be followed by rounds."""
+    async with shared:
+        time.sleep(2 * cooperative.STEP_SECONDS)  # noqa: ASYNC251
 
 
 async def test_a_gate_lets_so_many_in_and_counts_nobody_for_long() -> None:
@@ -135,3 +183,71 @@ async def test_where_one_fails_the_others_end_first_and_time_outs_still_work() -
         async with asyncio.timeout(0.001):
             await together([wait()])
     assert len(ended) == 3
+
+
+async def test_who_waits_for_a_prompt_future_goes_on_within_the_callback() -> None:
+    loop, prompt = asyncio.get_running_loop(), PromptFuture()
+    happened: list[str] = []
+
+    async def wait() -> str:
+        variable.set("of the task")
+        await prompt
+        happened.append(variable.get())
+        return "done"
+
+    variable = ContextVar("variable", default="of the callback")
+
+    def set_it() -> None:
+        prompt.go()
+        happened.append(variable.get())
+        prompt.go()
+
+    waiting = asyncio.create_task(wait())
+    await give_way()
+    loop.call_soon(set_it)
+    assert await waiting == "done"
+    assert happened == ["of the task", "of the callback"]
+
+
+async def test_within_a_task_it_is_like_any_other() -> None:
+    prompt, happened = PromptFuture(), ["begun"]
+
+    async def wait() -> None:
+        await prompt
+        happened.append("went on")
+
+    waiting = asyncio.create_task(wait())
+    await give_way()
+    prompt.go()
+    happened.append("set")
+    await waiting
+    assert happened == ["begun", "set", "went on"]
+    await prompt  # as often as one likes
+
+
+async def test_who_waits_for_a_prompt_future_can_be_cancelled_and_can_fail() -> None:
+    loop, prompt = asyncio.get_running_loop(), PromptFuture()
+
+    async def wait() -> None:
+        await prompt
+        raise ValueError
+
+    waiting = asyncio.create_task(wait())
+    await give_way()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()
+    assert prompt.cancelled()
+    prompt.go()
+
+    prompt = PromptFuture()
+    failing = asyncio.create_task(wait())
+    await give_way()
+    loop.call_soon(prompt.go)
+    with pytest.raises(ValueError, match=r"^$"):
+        await failing
+    async with asyncio.timeout(5):
+        late = PromptFuture()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.001):
+                await late

@@ -68,11 +68,14 @@ def test_the_configuration_of_the_pods_is_one(tmp_path: Path, capsys: pytest.Cap
 
 def test_the_pods_are_found_by_what_selects_them() -> None:
     labels = one("Deployment")["spec"]["template"]["metadata"]["labels"]
-    assert one("Deployment")["spec"]["selector"]["matchLabels"] == labels
-    assert one("PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == labels
-    assert one("Service")["spec"]["selector"] == labels
+    selector = one("Deployment")["spec"]["selector"]["matchLabels"]
+    # Not by its version, or a new one could not be rolled out.
+    assert labels.items() - selector.items() == {("app.kubernetes.io/version", labels["app.kubernetes.io/version"])}
+    assert one("PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == selector
+    assert one("Service")["spec"]["selector"] == selector
+    assert one("NetworkPolicy")["spec"]["podSelector"]["matchLabels"] == selector
     (spread,) = one("Deployment")["spec"]["template"]["spec"]["topologySpreadConstraints"]
-    assert spread["labelSelector"]["matchLabels"] == labels
+    assert spread["labelSelector"]["matchLabels"] == selector
 
 
 def test_the_names_of_ports_and_volumes_hold(pod: dict[str, Any], container: dict[str, Any]) -> None:
@@ -128,7 +131,6 @@ def test_prometheus_alone_reaches_the_admin_port(container: dict[str, Any]) -> N
     assert settings["admin_host"] == settings["host"] == "0.0.0.0"
     template = one("Deployment")["spec"]["template"]["metadata"]
     policy = one("NetworkPolicy")["spec"]
-    assert policy["podSelector"]["matchLabels"] == template["labels"]
     assert policy["policyTypes"] == ["Ingress"]
     public, admin = policy["ingress"]
     assert public == {"ports": [{"protocol": "TCP", "port": "http"}]}

@@ -8,8 +8,33 @@ from pathlib import Path
 import pytest
 
 from gateway.app.machine import memory_limit
-from gateway.settings.relations import CACHES, ID_BYTES, READER_BYTES, memory_bound, told_memory
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.load import load
+from gateway.catalog.view import View
+from gateway.definitions import Definitions
+from gateway.derive.operator import DeriveBounds
+from gateway.schemas.repository import SchemaRepository
+from gateway.settings.relations import (
+    BUILDING_BYTES,
+    CACHES,
+    HELD_BYTES,
+    HELD_FACTOR,
+    ID_BYTES,
+    PARSED_FACTOR,
+    PROCESSING_BYTES,
+    READ_BYTES,
+    READER_BYTES,
+    RULE_BYTES,
+    VIEW_BYTES,
+    memory_bound,
+    processing_bound,
+    told_memory,
+)
 from gateway.settings.table import Settings
+from gateway.state import lookup, store
+from gateway.state.reduce import LONGEST_VALUE
+from gateway.state.serving import CACHE_BYTES, THREADS
+from gateway.state.store import STEP_BYTES
 
 
 @pytest.mark.parametrize("key", CACHES)
@@ -44,6 +69,56 @@ def test_all_workers_count_and_a_machine_with_less_is_told() -> None:
     _, hint = told_memory(settings, 3 * bound - 1)
     assert hint is not None
     assert "ring_bytes" in hint
+
+
+def declaring(folder: Path) -> Definitions:
+    """Two derived streams of one topic, and a rule."""
+    path = folder / "gateway.yaml"
+    row = "schema_title: row, derive: {from: [source], select: {n: event.n}}"
+    path.write_text(f"streams:\n  source: {{}}\n  a: {{{row}}}\n  b: {{{row}}}\n")
+    return Definitions(load(path).catalog, SchemaRepository([]), rules={"a": ("rule",), "b": ("rule",)})
+
+
+def test_what_derived_streams_and_rules_may_hold_is_counted(tmp_path: Path) -> None:
+    settings, definitions = Settings(), declaring(tmp_path)
+    bounds = settings.of(DeriveBounds)
+    each = bounds.derive_held * HELD_BYTES + bounds.derive_held_bytes * HELD_FACTOR
+    bound = processing_bound(settings, definitions)
+    assert bound == PROCESSING_BYTES + 2 * each + READ_BYTES + RULE_BYTES
+    told, hint = told_memory(settings, memory_bound(settings) + bound, definitions)
+    assert f"derived streams, rules and views use at most about {bound >> 20} MB" in told
+    assert hint is None
+    _, hint = told_memory(settings, memory_bound(settings) + bound - 1, definitions)
+    assert hint is not None
+    assert hint.endswith("derive_held or derive_held_bytes, or give it more")
+
+
+def test_views_are_counted_where_they_are_built_and_where_they_are_served() -> None:
+    settings = replace(Settings(), workers=2)
+    views = tuple(View(name, "s", "s", ("key",)) for name in "abc")
+    nothing = Definitions(Catalog([]), SchemaRepository([]))
+    definitions = replace(nothing, views=views)
+    building, one = processing_bound(settings, definitions), memory_bound(settings) + 3 * VIEW_BYTES
+    assert building == PROCESSING_BYTES + 3 * BUILDING_BYTES
+    told, hint = told_memory(settings, 2 * one + building, definitions)
+    assert f"a process uses at most about {one >> 20} MB" in told
+    assert hint is None
+    assert told_memory(settings, 2 * one + building - 1, definitions)[1] is not None
+    assert processing_bound(replace(settings, processing="off"), definitions) == 0
+
+
+def test_the_parts_of_a_view_fit_into_its_bounds() -> None:
+    assert VIEW_BYTES > (THREADS + 1) * lookup.CACHE_KIBIBYTES * 1024 + CACHE_BYTES
+    parsed = PARSED_FACTOR * 2 * LONGEST_VALUE
+    assert store.CACHE_KIBIBYTES * 1024 + READ_BYTES + 2 * STEP_BYTES + parsed < BUILDING_BYTES
+
+
+def test_what_is_derived_elsewhere_is_not_counted(tmp_path: Path) -> None:
+    definitions = declaring(tmp_path)
+    assert processing_bound(replace(Settings(), processing="off"), definitions) == 0
+    nothing = Definitions(Catalog([]), SchemaRepository([]))
+    assert processing_bound(Settings(), nothing) == 0
+    assert "derived" not in told_memory(Settings(), None, nothing)[0]
 
 
 def machine(folder: Path, total: int, groups: str, limits: dict[str, str]) -> Path:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 
-from gateway.text import counted, printable, shown_bytes, span
+from gateway.text import counted, printable, printable_json, shown_bytes, span
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,23 @@ from gateway.text import counted, printable, shown_bytes, span
 )
 def test_what_steers_a_terminal_is_written_as_an_escape(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("data", "shown"),
+    [
+        (b'{"a":"b"}', b'{"a":"b"}'),
+        ('{"ä": "🎉"}'.encode(), '{"ä": "🎉"}'.encode()),
+        ('{"a":"\x9b31m\x7f\u202e\U000e0041"}'.encode(), b'{"a":"\\u009b31m\\u007f\\u202e\\udb40\\udc41"}'),
+        (b'\t{"a":\r1}', b'\t{"a":\r1}'),
+        (b"\x1b[31mnone", b"\\u001b[31mnone"),
+        (b"\xff\x1b", "\ufffd\\u001b".encode()),
+    ],
+)
+def test_json_for_a_terminal_says_the_same(data: bytes, shown: bytes) -> None:
+    assert printable_json(data) == shown
+    if data.startswith((b"{", b"\t")):
+        assert orjson.loads(shown) == orjson.loads(data)
 
 
 def test_one_of_a_thing_has_no_s() -> None:

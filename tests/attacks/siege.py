@@ -149,6 +149,8 @@ async def besieged(
                 party = await Attack.begin(*attack)
             siege = Siege(name, gateway, monitor, party)
             yield siege
+            if party is not None:
+                await party.strikes()
             await monitor.stop()
             monitor.judge()
             for client in monitor.clients:

@@ -27,7 +27,7 @@ ATTACKS = {
 @pytest.mark.parametrize("attack", ATTACKS)
 async def test_readers(assault: Assault, attack: str) -> None:
     count, does = ATTACKS[attack]
-    siege = await assault(f"{count} readers that {does}", "readers", attack, EVERYBODY, count=count)
+    siege = await assault(f"{count} readers that {does}", "readers", attack, EVERYBODY, count=count, awaited="200")
     assert siege.counted["200"]
 
 
@@ -42,5 +42,6 @@ async def test_replays_while_partitions_get_their_first_records(assault: Assault
         FREEZE_SECONDS,
         topics=dict.fromkeys(names, 2),
         count=len(names),
+        awaited="200",
     )
     assert siege.counted["200"]

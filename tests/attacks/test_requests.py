@@ -17,7 +17,7 @@ HUNDRED: dict[str, Any] = {
 
 
 async def test_heads_and_bodies_that_never_end(assault: Assault) -> None:
-    siege = await assault("200 heads and bodies, a byte at a time", "requests", "slow", count=200)
+    siege = await assault("200 heads and bodies, a byte at a time", "requests", "slow", count=200, awaited="408")
     assert siege.counted["408"]
 
 

@@ -57,13 +57,25 @@ def _node(name: str) -> RealClient:
 
 
 CHROMIUM = shutil.which("chromium") or "chromium"
+
+
+def _page(name: str, page: str, *modules: str) -> RealClient:
+    """A page in Chromium, and the modules of npm that it is made with."""
+    command: list[str | Path] = ["node", PROGRAMS / "node" / "browser.mjs", CHROMIUM, page]
+    needed = [NODE_MODULES / module for module in ("playwright-core", "esbuild", *modules)]
+    return RealClient(name, command, ["chromium", "node", *needed])
+
+
 CLIENTS = (
-    RealClient(
-        "browser",
-        ["node", PROGRAMS / "node" / "browser.mjs", CHROMIUM],
-        ["chromium", "node", NODE_MODULES / "playwright-core"],
-    ),
+    _page("browser", "follow.html"),
+    _page("React", "follow_react.jsx", "react", "react-dom"),
+    _page("Vue", "follow_vue.js", "vue"),
     _node("eventsource"),
+    RealClient(
+        "TypeScript",
+        ["node", PROGRAMS / "node" / "bundled.mjs", PROGRAMS / "node" / "follow_typescript.ts"],
+        ["node", NODE_MODULES / "esbuild", NODE_MODULES / "eventsource"],
+    ),
     _node("wikimedia-streams"),
     _own("gateway.client"),
     _own("gateway.client blocking"),
@@ -72,6 +84,7 @@ CLIENTS = (
     _python("aiohttp-sse-client"),
     _python("httpx-sse"),
     RealClient("r3labs", [BUILT / "go" / "follow_r3labs"], [BUILT / "go" / "follow_r3labs"]),
+    RealClient("Java", ["java", PROGRAMS / "java" / "FollowStream.java"], ["java", "javac"]),
     RealClient("curl", ["sh", PROGRAMS / "shell" / "follow_curl.sh"], ["curl"]),
 )
 

@@ -113,12 +113,12 @@ async def delete_topic(bootstrap: str, topic: str) -> None:
         await admin.delete_topics([topic])
 
 
-async def create_again(bootstrap: str, topic: str) -> None:
+async def create_again(bootstrap: str, topic: str, partitions: int = 1) -> None:
     """Create a topic that is being deleted, as soon as the broker takes it."""
     async with asyncio.timeout(20):
         while True:
             try:
-                await create_topic(bootstrap, topic)
+                await create_topic(bootstrap, topic, partitions=partitions)
             except Exception:  # the old one is still there
                 await asyncio.sleep(0.05)
             else:
@@ -202,13 +202,22 @@ class Producer:
         await asyncio.gather(*sent)
 
     async def load(
-        self, topic: str, count: int, rate: int, first: int = 0, padding: int = 200, partition: int = 0
+        self,
+        topic: str,
+        count: int,
+        rate: int,
+        first: int = 0,
+        padding: int = 200,
+        partition: int = 0,
+        until: asyncio.Event | None = None,
     ) -> None:
-        """So many events a second, in one partition."""
+        """So many events a second, in one partition. The last third of them waits for `until`."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         sent = []
         for number in range(first, first + count):
+            if until is not None and 3 * (number - first) >= 2 * count:
+                await until.wait()
             self.made = number
             sent.append(await self._put(topic, event(number, padding), partition))
             ahead = (number + 1 - first) / rate - (loop.time() - started)

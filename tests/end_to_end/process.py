@@ -20,8 +20,8 @@ from tests.plain_http import http_client
 from tests.services.kafka import free_port
 
 ROOT = Path(__file__).parent.parent.parent
-WAIT = 30.0
-"""Seconds until something that is sure to come counts as missing."""
+WAIT = 60.0
+"""Seconds until something that is sure to come counts as missing: also on two cores that run five tests at once."""
 POLL = 0.03
 
 Streams = Mapping[str, Mapping[str, Any]]
@@ -33,11 +33,13 @@ def environment() -> dict[str, str]:
     return {**kept, "PYTHONUNBUFFERED": "1"}
 
 
-async def eventually(check: Callable[[], Awaitable[bool]], what: str, seconds: float = WAIT) -> None:
-    """Wait for what nothing tells of."""
+async def eventually(
+    check: Callable[[], Awaitable[bool]], what: str, seconds: float = WAIT, told: Callable[[], str] = str
+) -> None:
+    """Wait for what nothing tells of. `told`: what to say of it where it does not come."""
     deadline = time.monotonic() + seconds
     while not await check():
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s{told()}"
         await asyncio.sleep(POLL)
 
 
@@ -61,6 +63,8 @@ class GatewayProcess:
         self._command = [sys.executable, "-m", "gateway", command, *ports, *arguments]
         self._process: subprocess.Popen[bytes] | None = None
         self._groups: list[int] = []
+        self._told = "nothing"
+        """What /readyz said last."""
 
     @property
     def address(self) -> str:
@@ -119,28 +123,38 @@ class GatewayProcess:
         self.launch()
         await self.ready()
 
-    async def ready(self) -> None:
+    async def ready(self, seconds: float = WAIT) -> None:
         """Wait until it says that it is, and its admin port answers. Of several workers one has the admin port, and
         another may be ready before it."""
 
         async def check() -> bool:
-            return await self.readiness() == 200 and await self._is_inside_open()
+            status = await self.readiness()
+            if status == 503:
+                with suppress(httpx.TransportError):
+                    self._told = await self.inside("/readyz")  # which says more
+            return status == 200 and await self._is_inside_open()
 
-        await eventually(check, "the gateway is ready")
+        await eventually(
+            check, "the gateway is ready", seconds, told=lambda: f"; /readyz said last:\n{self._told}\n{self.errors}"
+        )
 
     async def readiness(self) -> int:
         """The status of /readyz, 0 where the port is closed."""
         assert self._process is not None
         assert self._process.poll() is None, f"the gateway has ended:\n{self.errors}"
         try:
-            return (await self.get("/readyz")).status_code
-        except httpx.TransportError:
+            answer = await self.get("/readyz")
+        except httpx.TransportError as error:
+            self._told = repr(error)
             return 0
+        self._told = f"{answer.status_code} {answer.text}"
+        return answer.status_code
 
     async def _is_inside_open(self) -> bool:
         try:
             await self.inside("/healthz")
-        except httpx.TransportError:
+        except httpx.TransportError as error:
+            self._told += f", and the admin port is closed: {error!r}"
             return False
         return True
 

@@ -14,7 +14,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -24,16 +23,13 @@ import pytest
 from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.eventlog.trouble import demand
 from gateway.model.record import TopicPartition
-from tests.end_to_end.conftest import Launch, Serve
+from tests.end_to_end.conftest import Launch
+from tests.end_to_end.embedded import CONFIGURATION, STREAM, STREAMS, eventually_printed, lines, produce
 from tests.end_to_end.process import ROOT, WAIT, configuration, environment, eventually, run
 from tests.end_to_end.stream import Client, check_sequence
 from tests.services.kafka import free_port
 
 pytestmark = pytest.mark.end_to_end
-
-STREAM = "wiki.page-create"
-CONFIGURATION = ["--config", str(ROOT / "config" / "gateway.yaml"), "--schemas", str(ROOT / "config" / "schemas")]
-STREAMS = {"numbers": {"topics": ["numbers"]}}
 
 
 @pytest.fixture
@@ -51,27 +47,6 @@ def taken() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def lines(first: int, last: int) -> bytes:
-    """Valid events for `gateway produce`, numbered."""
-    document = {
-        "$schema": f"/{STREAM.replace('.', '/')}/1.0.0",
-        "meta": {"stream": STREAM, "domain": "en.wiki.example"},
-        "wiki": "enwiki",
-        "revision": {"id": 1, "length": 1},
-        "user": "192.0.2.17",
-        "bot": False,
-        "comment": "",
-    }
-    pages = ({"id": number + 1, "title": f"Page {number}", "namespace": 0} for number in range(first, last + 1))
-    return b"".join(json.dumps({**document, "page": page}).encode() + b"\n" for page in pages)
-
-
-def produce(log: str, given: bytes) -> tuple[int, str]:
-    """Run `gateway produce`; returns its status and what it said."""
-    result = run(["produce", STREAM, "--log", log, *CONFIGURATION], given)
-    return result.returncode, result.stderr
-
-
 async def test_the_demo(gateways: Launch, client: Client, log: str, curl: str) -> None:
     demo = gateways("--log", log, *CONFIGURATION, command="demo")
     await demo.start()
@@ -85,8 +60,7 @@ async def test_the_demo(gateways: Launch, client: Client, log: str, curl: str) -
     process = await asyncio.create_subprocess_exec(curl, *finite[1:], "-sS", stdout=asyncio.subprocess.PIPE)
     output, _ = await process.communicate()
     documents = [json.loads(line) for line in output.splitlines() if line.strip()]
-    assert ["meta" in document for document in documents[:5]] == [True] * 5
-    assert documents[5:] == [{"$end": {"reason": "limit"}}]
+    assert ["meta" in document for document in documents] == [True] * 5
     for command in printed:
         if command != finite:
             await first_bytes(curl, command)
@@ -94,21 +68,16 @@ async def test_the_demo(gateways: Launch, client: Client, log: str, curl: str) -
     streams = (await demo.get("/v2/streams")).json()
     derived = [told["name"] for told in streams if told["derived_from"]]
     assert derived == ["wiki.activity", "wiki.large-edits"]
+    assert [told["derived_into"] for told in streams if told["name"] == "wiki.change"] == [derived]
+    (activity,) = [told for told in streams if told["name"] == "wiki.activity"]
+    assert activity["derivation"].items() >= {"operator": "window", "version": 1}.items()
+    # In the demo everybody may try another.
+    assert 'id="trial-open" type="button" >' in (await demo.get("/")).text
     for name in (*derived, "wiki.new-articles"):
         stream = await client.stream(demo.port, name, since="2h")
         await stream.events(1)
         assert stream.messages[0].document["meta"]["stream"] == name
     assert await demo.stop() == 0
-
-
-async def eventually_printed(check: object) -> None:
-    """Wait for what a program prints."""
-    assert callable(check)
-
-    async def checked() -> bool:
-        return bool(check())
-
-    await eventually(checked, "the output")
 
 
 async def first_bytes(curl: str, command: list[str]) -> None:
@@ -201,30 +170,6 @@ async def test_several_workers_share_the_port(gateways: Launch, client: Client, 
         assert stream.complete
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-async def test_a_stop_drains(serve: Serve, client: Client, log: str, workers: int) -> None:
-    gateway = await serve(STREAMS, log, drain_time=2, workers=workers)
-    streams = [await client.stream(gateway.port, "numbers") for _ in range(10)]
-    started = time.monotonic()
-    gateway.terminate()
-
-    async def refused() -> bool:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
-        except ConnectionRefusedError:
-            return True
-        writer.transport.abort()
-        return False
-
-    await eventually(refused, "the port is closed", 1.0)
-    assert not all(stream.over for stream in streams)
-    assert await gateway.ended() == 0
-    assert time.monotonic() - started < 6.5, "the workers were killed"
-    for stream in streams:
-        await stream.end()
-        assert stream.complete
-
-
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_port_that_is_taken(tmp_path: Path, log: str, taken: int, workers: str) -> None:
     file = str(configuration(tmp_path, STREAMS))
@@ -259,84 +204,6 @@ def test_a_flag_that_is_wrong(arguments: list[str], said: str) -> None:
     assert result.returncode in (1, 2)
     assert said in result.stderr
     assert len(result.stderr.splitlines()) < 6
-
-
-@pytest.mark.parametrize("all_serve", [True, False])
-async def test_a_signal_to_every_process_drains(serve: Serve, client: Client, log: str, *, all_serve: bool) -> None:
-    """As Ctrl-C in a terminal sends it, and a service manager; also where a worker is still being started."""
-    gateway = await serve(STREAMS, log, drain_time=1, workers=2)
-    if all_serve:
-        await eventually_printed(lambda: gateway.errors.count("serving ") == 2)
-    streams = [await client.stream(gateway.port, "numbers") for _ in range(10)]
-    gateway.signal_group(signal.SIGINT)
-    assert await gateway.ended() == 0
-    for stream in streams:
-        await stream.end()
-        assert stream.complete
-
-
-async def test_a_worker_that_dies_is_started_again(serve: Serve, log: str) -> None:
-    gateway = await serve(STREAMS, log, workers=2)
-    await eventually_printed(lambda: gateway.errors.count("serving ") == 2)
-    os.kill(gateway.workers()[0], signal.SIGKILL)
-    await eventually_printed(lambda: gateway.errors.count("serving ") == 3)
-    assert "another is started" in gateway.errors
-    assert await gateway.stop() == 0
-
-
-async def test_workers_end_with_their_supervisor(serve: Serve, client: Client, log: str) -> None:
-    gateway = await serve(STREAMS, log, workers=2)
-    streams = [await client.stream(gateway.port, "numbers") for _ in range(4)]
-    workers = gateway.workers()
-    assert len(workers) == 2
-    await gateway.kill()
-    for stream in streams:
-        await stream.end()
-    await eventually_printed(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
-
-
-async def test_a_stop_while_a_client_does_not_read(gateways: Launch, client: Client, log: str) -> None:
-    gateway = gateways("--log", log, *CONFIGURATION, "--drain-time", "0.5")
-    await gateway.start()
-    stream = await client.stream(gateway.port, STREAM)
-    stream.pause()
-    assert (await asyncio.to_thread(produce, log, lines(0, 30_000)))[0] == 0
-    started = time.monotonic()
-    assert await gateway.stop() == 0
-    assert time.monotonic() - started < 6
-
-
-async def test_a_stop_while_the_log_is_away(serve: Serve, client: Client) -> None:
-    gateway = await serve(STREAMS, f"kafka://127.0.0.1:{free_port()}", ready=False, startup_wait=0.2)
-
-    async def serves() -> bool:
-        return await gateway.readiness() == 503
-
-    await eventually(serves, "the port is open")
-    stream = await client.stream(gateway.port, "numbers")
-    await stream.heard("waiting for the log")
-    started = time.monotonic()
-    assert await gateway.stop() == 0
-    assert time.monotonic() - started < 6
-    await stream.end()
-    assert stream.complete
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-async def test_a_second_signal_ends_at_once(serve: Serve, client: Client, log: str, workers: int) -> None:
-    gateway = await serve(STREAMS, log, drain_time=60, workers=workers)
-    streams = [await client.stream(gateway.port, "numbers") for _ in range(3)]
-    gateway.terminate()
-    await eventually_printed(lambda: any(stream.over for stream in streams))
-    gateway.terminate()
-    assert await gateway.ended() == 128 + signal.SIGTERM
-
-
-async def test_an_interrupt_while_the_workers_start(serve: Serve, log: str) -> None:
-    gateway = await serve(STREAMS, log, ready=False, workers=2)
-    await eventually_printed(lambda: len(gateway.workers()) == 2)
-    gateway.signal_group(signal.SIGINT)
-    assert await gateway.ended() == 0
 
 
 async def test_produce_is_interrupted_and_goes_on(tmp_path: Path, log: str) -> None:

@@ -25,8 +25,8 @@ HISTORY = 20_000
 LIVE = 4000
 PADDING = 1000
 """Of each event of the history: so much that a client which pauses cannot have all of it in its socket."""
-LONG = lasting(25, 60)
-"""Heartbeats, half a second each: longer than any request to a broker may take."""
+LONG = lasting(21, 60)
+"""Heartbeats, half a second each: longer than any request to a broker may take, which is 10 s (OWED_SECONDS)."""
 
 FAULTS: dict[str, tuple[Callable[[KafkaBroker], None], Callable[[KafkaBroker], None]]] = {
     "stopped": (KafkaBroker.stop, KafkaBroker.start),

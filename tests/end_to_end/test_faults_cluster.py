@@ -89,8 +89,11 @@ async def test_a_leader_that_moves(
     async with open_producer(bootstrap, **patience) as producer, open_producer(bootstrap, **patience) as other:
         await producer.send(topic, range(HISTORY), padding=1000)
         live = [await follow(gateway.port, "numbers") for _ in range(2)]
+        # However long the fault takes to come about.
+        faulty = asyncio.Event()
         loading = asyncio.gather(
-            producer.load(topic, LIVE, RATE, first=HISTORY), other.load(topic, LIVE, RATE, first=OTHER, partition=1)
+            producer.load(topic, LIVE, RATE, first=HISTORY, until=faulty),
+            other.load(topic, LIVE, RATE, first=OTHER, partition=1, until=faulty),
         )
         replaying = [await follow(gateway.port, "numbers", since=1) for _ in range(3)]
         await asyncio.gather(*(client.events(1) for client in (*live, *replaying)))
@@ -101,6 +104,7 @@ async def test_a_leader_that_moves(
         replay.begin()
         at = producer.made + 1
         assert at < HISTORY + LIVE
+        faulty.set()
         replaying[0].go_on()
         joined = [await follow(gateway.port, "numbers", since=1)]
         joined.append(await follow(gateway.port, "numbers", replaying[0].messages[0].identifier))

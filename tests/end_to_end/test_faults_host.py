@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import resource
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from tests.end_to_end.conftest import Accounts, Launch, Serve
 from tests.end_to_end.follower import Follow
 from tests.end_to_end.numbers import STREAM, Sender, numbered
 from tests.end_to_end.process import GatewayProcess, configuration, eventually
+from tests.kit.disk import SmallDisk, small_disk
 
 pytestmark = pytest.mark.end_to_end
 
@@ -50,20 +49,20 @@ class Quota:
         resource.prlimit(gateway.pid, resource.RLIMIT_FSIZE, (size, hard))
 
 
-class SmallDisk:
-    """A file system of its own, which something else fills; what is beyond it fails with ENOSPC."""
+class HostDisk:
+    """A file system of the gateway's own, which something else fills; what is beyond it fails with ENOSPC."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self._other = directory / "other"
+    def __init__(self, disk: SmallDisk) -> None:
+        self.directory = disk.directory
+        self._disk = disk
 
     def fill(self, _: GatewayProcess) -> None:
         """Take all but a little."""
-        self._other.write_bytes(bytes(max(0, shutil.disk_usage(self.directory).free - ROOM)))
+        self._disk.fill(ROOM)
 
     def free(self, _: GatewayProcess) -> None:
         """Give it back."""
-        self._other.unlink()
+        self._disk.free()
 
 
 @pytest.fixture
@@ -72,19 +71,11 @@ def quota(tmp_path: Path) -> Quota:
     return Quota(tmp_path)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    """A tmpfs of 64 MB, where one may be mounted (root outside of most containers)."""
-    directory = tmp_path / "disk"
-    directory.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(directory)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        # Not `absent`: few CI runners let anybody mount something, and the quota tries the same everywhere.
-        pytest.skip("no tmpfs can be mounted here")
-    yield SmallDisk(directory)
-    subprocess.run(["umount", "--lazy", str(directory)], check=True)
+@pytest.fixture(name="small_disk")
+def host_disk(tmp_path: Path) -> Iterator[HostDisk]:
+    """64 MB; the quota tries the same where nothing can be mounted."""
+    with small_disk(tmp_path / "disk", "64m") as disk:
+        yield HostDisk(disk)
 
 
 @pytest.mark.parametrize("kind", ["quota", "small_disk"])
@@ -92,7 +83,7 @@ async def test_a_disk_that_is_full(
     request: pytest.FixtureRequest, serve: Serve, follow: Follow, account: Accounts, tmp_path: Path, *, kind: str
 ) -> None:
     """What cannot be stored is refused with 503 and never acknowledged; readers stay; with room again all goes on."""
-    disk: Quota | SmallDisk = request.getfixturevalue(kind)
+    disk: Quota | HostDisk = request.getfixturevalue(kind)
     settings = numbered(tmp_path)
     gateway = await serve(log=f"sqlite:///{disk.directory / 'events.db'}", ring_bytes=500_000, **settings)
     async with Sender(gateway, padding=PADDING) as sender:

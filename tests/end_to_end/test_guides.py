@@ -1,4 +1,5 @@
-"""The commands and programs of README.md, docs/START.md and docs/STREAMS.md, run against the demo."""
+"""The commands and programs of README.md, docs/START.md, docs/STREAMS.md, docs/VIEWS.md and docs/ARCHIVE.md, run
+against the demo."""
 
 from __future__ import annotations
 
@@ -14,11 +15,14 @@ from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote
 
+import duckdb
 import pytest
 import pytest_asyncio
 from playwright.async_api import async_playwright
 
+from tests.archive.kit import dataset
 from tests.conftest import absent
 from tests.end_to_end.kafka import open_producer
 from tests.end_to_end.process import ROOT, WAIT, GatewayProcess, environment, eventually
@@ -29,7 +33,7 @@ from tests.services.kafka import free_port
 pytestmark = [pytest.mark.end_to_end, pytest.mark.asyncio(loop_scope="module")]
 
 START = (ROOT / "docs/START.md").read_text()
-PAGES = [(ROOT / name).read_text() for name in ("README.md", "docs/STREAMS.md")]
+PAGES = [(ROOT / name).read_text() for name in ("README.md", "docs/STREAMS.md", "docs/VIEWS.md", "docs/ARCHIVE.md")]
 ADDRESS = "http://127.0.0.1:8080"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ENOUGH = 5
@@ -41,6 +45,16 @@ BUILD = 180.0
 def blocks(language: str) -> list[str]:
     """The programs in docs/START.md of a language."""
     return [text for name, text in BLOCK.findall(START) if name == language]
+
+
+def in_guide(language: str, name: str) -> list[str]:
+    """The programs of a guide in a language."""
+    return [text for each, text in BLOCK.findall((ROOT / name).read_text()) if each == language]
+
+
+def archive_of(demo: GatewayProcess) -> Path:
+    """Where the demo of these tests has its archive."""
+    return demo.error_path.parent.parent / "demo-archive"
 
 
 def commands(text: str) -> list[str]:
@@ -57,7 +71,8 @@ IN_PAGES = list(dict.fromkeys(each for text in PAGES for each in commands(text) 
 async def demo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
     """What `scripts/demo` starts."""
     directory = tmp_path_factory.mktemp("guides")
-    demo = GatewayProcess(directory / "gateway", "--log", f"sqlite:///{directory}/demo.db", command="demo")
+    places = ("--log", f"sqlite:///{directory}/demo.db", "--archive", str(directory / "demo-archive"))
+    demo = GatewayProcess(directory / "gateway", *places, command="demo")
     await demo.start()
     yield demo
     demo.clear_up()
@@ -179,6 +194,115 @@ async def test_the_page(demo: GatewayProcess, folder: Path) -> None:
 async def test_the_program_in_python(demo: GatewayProcess, folder: Path) -> None:
     run = Run(demo, folder)
     assert len(await run.lines(sys.executable, "-W", "error", run.write("main.py", blocks("python")[0]))) == ENOUGH
+
+
+async def test_the_program_that_follows_a_view(demo: GatewayProcess, folder: Path) -> None:
+    run = Run(demo, folder)
+    (text,) = [text for name, text in BLOCK.findall((ROOT / "docs/VIEWS.md").read_text()) if name == "python"]
+    first, *others = await run.lines(sys.executable, "-W", "error", run.write("view.py", text))
+    assert int(first.split()[0]) > 100
+    assert all(line.startswith("change ('enwiki', ") for line in others)
+
+
+async def test_the_page_that_follows_a_view(demo: GatewayProcess, folder: Path) -> None:
+    program = shutil.which("chromium") or absent("there is no chromium")
+    (text,) = in_guide("html", "docs/VIEWS.md")
+    Run(demo, folder).write("page.html", text)
+    shutil.copy(ROOT / "docs" / "view-map.js", folder)
+    port = free_port()
+    site = await Run(demo, folder).start(sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1")
+    found: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    try:
+        async with async_playwright() as playwright:
+            browser = await playwright.chromium.launch(executable_path=program, args=LAUNCH)
+            page = await browser.new_page()
+
+            def note(said: str) -> None:
+                if re.match(r"\d+ ", said) and not found.done():
+                    found.set_result(said)
+
+            page.on("console", lambda message: note(message.text))
+            await is_open(port)
+            await page.goto(f"http://127.0.0.1:{port}/page.html")
+            async with asyncio.timeout(WAIT):
+                size = (await found).split()[0]
+            await browser.close()
+    finally:
+        end(site)
+        await site.wait()
+    assert int(size) > 500
+
+
+async def is_open(port: int) -> None:
+    """Wait until somebody listens there."""
+
+    async def connects() -> bool:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    await eventually(connects, "the site is open")
+
+
+async def test_a_key_of_a_view_is_asked_for(demo: GatewayProcess, folder: Path) -> None:
+    """The demo makes other pages each time: one that there is stands for the guide's."""
+
+    async def is_built() -> bool:
+        return (await demo.get("/v2/views/pages?limit=1")).status_code == 200
+
+    await eventually(is_built, "the view is built")
+    (row,) = (await demo.get("/v2/views/pages?prefix=enwiki&limit=1&at=10m")).json()["rows"]
+    title = quote(row["key"]["title"], safe="")
+    (text,) = in_guide("sh", "docs/VIEWS.md")
+    lines = text.replace("/Ashford", f"/{title}").splitlines()
+    assert len(lines) == 3
+    for line in lines:
+        (answer,) = await Run(demo, folder).lines("sh", Run(demo, folder).write("command.sh", line))
+        assert row["key"]["title"] in answer
+        assert "status" not in json.loads(answer)
+
+
+async def test_yesterday_in_a_file(demo: GatewayProcess, folder: Path) -> None:
+    run = Run(demo, folder)
+    (text,) = in_guide("sh", "docs/ARCHIVE.md")
+    assert await run.lines("sh", run.write("yesterday.sh", text)) == []
+    events = [json.loads(line) for line in (folder / "yesterday.ndjson").read_text().splitlines() if line]
+    # A minute has one, about, and a demo that began less than an hour ago has more of the day before.
+    assert len(events) > 1_200
+    assert len({event["meta"]["dt"][:10] for event in events}) == 1
+
+
+async def test_a_year_in_duckdb(demo: GatewayProcess) -> None:
+    changes = dataset(str(archive_of(demo) / "wiki.change"))
+    with duckdb.connect() as connection:
+        connection.register("changes", changes)
+        found = [
+            connection.execute(text.replace("delta_scan('var/demo-archive/wiki.change')", "changes")).fetchall()
+            for text in in_guide("sql", "docs/ARCHIVE.md")
+        ]
+    days, growth, moves = found
+    assert len({day for day, *_ in days}) >= 7
+    assert sum(count for *_, count in days) >= 10_000
+    assert len(growth) == len(moves) == 10
+    assert all(user and grown > 0 for user, grown in growth)
+    assert all(title and count for title, count in moves)
+
+
+async def test_the_program_that_reads_the_table(demo: GatewayProcess, folder: Path) -> None:
+    (folder / "var").mkdir()
+    (folder / "var" / "demo-archive").symlink_to(archive_of(demo))
+    (text,) = in_guide("python", "docs/ARCHIVE.md")
+    *most, _ = text.replace(".to_pandas(", ".to_pyarrow_table(").splitlines()
+    # pandas is not there. What it makes of the same table is a matter of its own.
+    program = Run(demo, folder).write("table.py", "\n".join([*most, "print(changes.num_rows, flush=True)"]))
+    process = await asyncio.create_subprocess_exec(sys.executable, program, cwd=folder, stdout=PIPE)
+    async with asyncio.timeout(WAIT):
+        output, _ = await process.communicate()
+    # What it ends with is not looked at: the file system of delta-rs may abort a process at its end.
+    assert int(output) > 3_000
 
 
 async def test_the_program_in_node(demo: GatewayProcess, folder: Path) -> None:

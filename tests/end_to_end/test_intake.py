@@ -81,7 +81,7 @@ async def read_back(gateway: GatewayProcess, count: int, **query: str) -> list[b
             rest = b""
             async for part in response.aiter_bytes():
                 *lines, rest = (rest + part).split(b"\n")
-                found += [line for line in lines if line and not line.startswith(b'{"$end"')]
+                found += [line for line in lines if line]
     return found
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gateway.eventlog.sqlite.log import SqliteLog
+from gateway.model.record import NewRecord
 from loadtests.machine import free_port
 from tests.conftest import absent
 from tests.effort import lasting
@@ -98,6 +100,38 @@ async def test_events_come_through_unbuffered(
     # The gateway has read it, and knows none of the topics; nginx would have answered 400 by itself.
     answer = await client.request(nginx.port, STREAM, long)
     assert (answer.status, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
+async def test_a_settled_range_is_answered_from_the_cache(
+    nginx: Nginx, gateway_pair: list[GatewayProcess], tmp_path: Path
+) -> None:
+    log = SqliteLog(str(tmp_path / "events.db"))
+    await log.open()
+    await log.create(STREAM, 1)
+    await log.append(STREAM, [NewRecord(b'{"n":%d}' % n, None, 1_700_000_000_000 + n) for n in range(1000)])
+    await log.close()
+    address = f"http://127.0.0.1:{nginx.port}/v2/stream/{STREAM}"
+    query = {"since": "2023-11-14T00:00:00Z", "until": "2023-11-15T00:00:00Z"}
+    lines = {"accept": "application/x-ndjson", "accept-encoding": "identity"}
+    async with httpx.AsyncClient(trust_env=False, timeout=WAIT) as http:
+
+        async def ask(**more: str) -> httpx.Response:
+            return await http.get(address, params=query, headers={**lines, **more})
+
+        async def is_known() -> bool:
+            direct = [await gateway.get(f"/v2/stream/{STREAM}", params=query) for gateway in gateway_pair]
+            return all(answer.content.count(b"data:") == 1001 for answer in direct)
+
+        await eventually(is_known, "both gateways have the events")
+        first = await ask()
+        await asyncio.gather(*(gateway.kill() for gateway in gateway_pair))
+        again = await ask()
+        assert again.content == first.content
+        assert first.content.count(b'{"n":') == 1000
+        assert [answer.headers["x-cache"] for answer in (first, again)] == ["MISS", "HIT"]
+        assert (await ask(**{"if-none-match": first.headers["etag"]})).status_code == 304
+        for other in ({"accept": "text/event-stream"}, {"last-event-id": "[]"}, {"authorization": "Bearer a"}):
+            assert (await ask(**other)).status_code == 503, other
 
 
 async def test_http_2(nginx: Nginx, gateway_pair: list[GatewayProcess], curl: str, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -70,6 +71,12 @@ async def restarting(gateway: GatewayProcess) -> list[str]:
     return found
 
 
+async def lag_is(gateway: GatewayProcess, seconds: int | None) -> bool:
+    """Whether the catalogue says so of the derived stream."""
+    (doubled,) = [one for one in json.loads(await gateway.inside("/v2/streams")) if one["name"] == "doubled"]
+    return bool(doubled["derivation"] == {"operator": "select", "version": 1, "lag": seconds})
+
+
 async def reloaded(gateway: GatewayProcess, status: int) -> str:
     async with http_client(timeout=WAIT) as client:
         answer = await client.post(f"http://127.0.0.1:{gateway.admin_port}/-/reload")
@@ -89,6 +96,7 @@ async def test_one_server_and_its_processing(tmp_path: Path, gateways: Launch) -
         return 'gateway_derive_rows_total{stream="doubled"} 2.0' in metrics and "gateway_log_up 1.0" in metrics
 
     await eventually(is_told, "the metrics of the processing")
+    await eventually(partial(lag_is, gateway, 0), "the lag in the catalogue")
     (processing,) = re.findall(r"processing 1 derived stream and 0 rules in process (\d+)", gateway.errors)
     os.kill(int(processing), signal.SIGKILL)
 
@@ -96,6 +104,7 @@ async def test_one_server_and_its_processing(tmp_path: Path, gateways: Launch) -
         return await restarting(gateway) == ["processing"]
 
     await eventually(is_away, "the end of the processing is told")
+    await eventually(partial(lag_is, gateway, None), "nothing is known of the lag")
     await put(log, 3)
     await come(gateway, [2, 4, 6])
     assert await restarting(gateway) == []
@@ -118,3 +127,41 @@ async def test_processing_that_is_off(tmp_path: Path, gateways: Launch) -> None:
     await gateway.start()
     assert gateway.workers() == []
     assert await gateway.stop() == 0
+
+
+async def test_one_server_that_begins_with_nothing_to_process(tmp_path: Path, gateways: Launch) -> None:
+    """A reload brings the first derived stream, and another takes the last away; the server stays the same process."""
+    config, log = write(tmp_path), tmp_path / "events.db"
+    with_one = config.read_text()
+    without = "".join(line for line in with_one.splitlines(keepends=True) if "doubled" not in line)
+    config.write_text(without)
+    gateway = gateways("--config", str(config), "--log", f"sqlite:///{log}")
+    await gateway.start()
+    assert gateway.workers() == []
+    await put(log, 1, 2)
+    config.write_text(with_one)
+    await reloaded(gateway, 200)
+    await come(gateway, [2, 4])
+
+    async def is_told() -> bool:
+        return 'gateway_derive_rows_total{stream="doubled"} 2.0' in await gateway.metrics()
+
+    await eventually(is_told, "the metrics of the processing")
+    (processing,) = re.findall(r"processing 1 derived stream .* in process (\d+)", gateway.errors)
+    os.kill(int(processing), signal.SIGKILL)
+    await put(log, 3)
+    await come(gateway, [2, 4, 6])
+    config.write_text(without)
+    assert '"workers":["reloaded","reloaded"]' in (await reloaded(gateway, 200))
+
+    async def is_gone() -> bool:
+        return "processing has ended: nothing is left to do" in gateway.errors
+
+    await eventually(is_gone, "the end of the processing")
+    config.write_text(with_one)
+    await reloaded(gateway, 200)
+    await put(log, 4)
+    await come(gateway, [2, 4, 6, 8])
+    workers = gateway.workers()
+    assert await gateway.stop() == 0
+    assert not [pid for pid in workers if str(pid) in os.listdir("/proc")]

@@ -267,6 +267,7 @@ async def test_schemas_and_settings(site: Site) -> None:
         "streams": {"added": ["errors"], "removed": [], "changed": []},
         "schemas": {"added": ["/errors/1.0.0", "/thing/1.1.0"], "removed": [], "changed": []},
         "rules": {"added": [], "removed": [], "changed": []},
+        "views": {"added": [], "removed": [], "changed": []},
         "settings": {"changed": ["error_stream"], "restart": ["retry"]},
         "warnings": [],
         "workers": ["reloaded"],

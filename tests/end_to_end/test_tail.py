@@ -97,7 +97,7 @@ async def test_a_pipe_that_is_closed_and_a_signal_end_it_quietly(tmp_path: Path,
     gateway = await serve(STREAMS, f"sqlite:///{tmp_path}/events.db")
     await append(log, 1, 10)
     read, write = os.pipe()
-    async with tail(gateway, "--since", "1h", stdout=write) as process:
+    async with tail(gateway, "--since", "1h", "--quiet", stdout=write) as process:
         os.close(write)
         await asyncio.to_thread(os.read, read, 1)
         os.close(read)
@@ -107,7 +107,7 @@ async def test_a_pipe_that_is_closed_and_a_signal_end_it_quietly(tmp_path: Path,
             assert await process.stderr.read() == b""
         assert await process.wait() == 0
     await append(log, 11, 11)
-    async with tail(gateway, "--since", "1h") as process:
+    async with tail(gateway, "--since", "1h", "--quiet") as process:
         await read_numbers(process, 11)
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(WAIT):

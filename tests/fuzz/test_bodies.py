@@ -18,12 +18,13 @@ from gateway.catalog.stream import Stream
 from gateway.client.parser import EventStreamParser
 from gateway.errors import Problem
 from gateway.intake.body import Expander, coding, media_type
-from gateway.intake.split import BadBody, Piece, TooManyEvents, split
+from gateway.intake.split import BadBody, Piece, TooManyEvents
 from gateway.intake.validate import InvalidEvent, validate
 from gateway.schemas.repository import SchemaRepository
 from tests.access.kit import NOW
 from tests.effort import examples
 from tests.fuzz.kit import JSON, Fuzzer, damaged, pieces
+from tests.kit.intake import split
 from tests.routes.intake import change
 
 if sys.version_info >= (3, 14):
@@ -202,6 +203,7 @@ def test_stream(content: bytes, size: int) -> None:
     st.integers(1, 9),
     st.integers(0, 30),
 )
+@example([b"data: x\n", b"id: 1\n", b"data:yyyyyyyyyyy\n"], 1, 0)
 def test_a_stream_says_the_same_however_it_is_cut(lines: list[bytes], size: int, bound: int) -> None:
     content = b"".join(lines)
     whole, cut = EventStreamParser(maximum_bytes=bound), EventStreamParser(maximum_bytes=bound)

@@ -173,10 +173,14 @@ class Window:
     async def click(self, button: str) -> None:
         """Click a button with these words, where it is seen."""
         words = json.dumps(button)
+        found = (
+            "[...document.querySelectorAll('button')]"
+            f".find(one => one.innerText.trim() === {words} && one.offsetParent)"
+        )
+        # What it belongs to may be loaded when it is first opened.
+        await self.until(f"{found} !== undefined", f"there is a button {button}")
         x, y = await self.evaluate(
-            f"(() => {{ const buttons = [...document.querySelectorAll('button')];"
-            f" const box = buttons.find(one => one.innerText.trim() === {words} && one.offsetParent)"
-            ".getBoundingClientRect();"
+            f"(() => {{ const box = {found}.getBoundingClientRect();"
             " return [Math.floor(box.x + box.width / 2), Math.floor(box.y + box.height / 2)]; })()"
         )
         steps = [
@@ -199,6 +203,7 @@ class Firefox:
 
     def __init__(self, process: Process, wire: _Wire) -> None:
         self._process, self._wire = process, wire
+        self._forgiven: list[str] = []
 
     @classmethod
     async def start(cls, program: str, directory: Path) -> Firefox:
@@ -242,13 +247,14 @@ class Firefox:
 
     @property
     def complaints(self) -> list[str]:
-        """What pages logged as errors and warnings, and exceptions that nothing caught."""
+        """What pages logged as errors and warnings, and exceptions that nothing caught, but for what is forgiven."""
         entries = [one["params"] for one in self._wire.notices if one["method"] == "log.entryAdded"]
-        return [one["text"] for one in entries if one["level"] in ("error", "warn")]
+        said = [one["text"] for one in entries if one["level"] in ("error", "warn")]
+        return [text for text in said if not any(words in text for words in self._forgiven)]
 
     def forgive(self, words: str) -> None:
-        """What Firefox itself says of something that a test does, and no page could help."""
-        self._wire.notices = [one for one in self._wire.notices if words not in one["params"].get("text", "")]
+        """What Firefox itself says of something that a test does, and no page could help; whenever it says so."""
+        self._forgiven.append(words)
 
     @property
     def requests(self) -> list[str]:

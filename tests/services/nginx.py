@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import time
@@ -61,7 +62,9 @@ class Nginx:
         kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         paths = "".join(f" {kind}_temp_path {kind};" for kind in kinds)
         self._replace("nginx.conf", {"http {": f"http {{{paths}", "/dev/stdout": "access.log"})
-        self._replace("nginx.conf", {"worker_processes auto": "worker_processes 1"})
+        # Its workers write into a directory of the tests, which another user may not enter.
+        user = " user root;" if os.geteuid() == 0 else ""
+        self._replace("nginx.conf", {"worker_processes auto;": f"worker_processes 1;{user}"})
         arguments = ["-p", f"{directory}/", "-c", "nginx.conf", "-e", "stderr"]
         self._command = [program, *arguments, "-g", "daemon off; pid nginx.pid;"]
         self._process: subprocess.Popen[bytes] | None = None

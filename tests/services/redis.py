@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -12,14 +10,16 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.services.kafka import free_port
+from tests.services.process import ServiceProcess
 
 START_SECONDS = 20.0
 
 
-class RedisServer:
+class RedisServer(ServiceProcess):
     """`redis-server`, which keeps nothing when it ends."""
 
     def __init__(self, directory: Path, program: str, *words: str) -> None:
+        super().__init__()
         self.port = free_port()
         self._command = [
             program,
@@ -33,7 +33,6 @@ class RedisServer:
             str(directory),
             *words,
         ]
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
@@ -42,26 +41,12 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it where it does not run, and let it go on where it was halted."""
-        if self._process is None:
-            self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        else:
-            os.kill(self._process.pid, signal.SIGCONT)
+        if not self.go_on():
+            self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             assert time.monotonic() < deadline, "redis-server does not answer"
             time.sleep(0.02)
-
-    def halt(self) -> None:
-        """SIGSTOP: connections stay, and nothing is answered."""
-        assert self._process is not None
-        os.kill(self._process.pid, signal.SIGSTOP)
-
-    def kill(self) -> None:
-        """SIGKILL: all that it held is gone."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.wait()
 
     def _answers(self) -> bool:
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:

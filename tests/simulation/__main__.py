@@ -9,7 +9,7 @@ import traceback
 
 from tests.simulation.planted import search
 from tests.simulation.result import FailureError, Result
-from tests.simulation.world import simulate
+from tests.simulation.simulate import simulate
 
 SEEDS = 300
 

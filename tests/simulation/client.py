@@ -14,9 +14,9 @@ import orjson
 from gateway.model.record import TopicPartition
 from tests.simulation.connection import Connection
 from tests.simulation.frames import Decoder, Frame
+from tests.simulation.location import Wanted
 from tests.simulation.loop import whereabouts
 from tests.simulation.oracle import Oracle
-from tests.simulation.place import Wanted
 from tests.simulation.process import Process
 from tests.simulation.truth import Stored
 
@@ -141,8 +141,8 @@ class Client:
     @property
     def missing(self) -> list[TopicPartition]:
         """The partitions of which something has not come."""
-        partitions = [place for place in self.world.truth.partitions() if place.topic in self.topics]
-        return [place for place in partitions if self.oracle.owes(place)]
+        partitions = [partition for partition in self.world.truth.partitions() if partition.topic in self.topics]
+        return [partition for partition in partitions if self.oracle.owes(partition)]
 
     def tell(self, what: str) -> None:
         """Remember what happened, for whoever looks into a failure, and for the digest of the run."""
@@ -203,7 +203,7 @@ class Client:
         self.events = 0
         asked = self.world.clock.now()
         began = self.world.loop.time()
-        self.oracle.connect(process.held_from(), lambda place: process.log.was_sick(place, began))
+        self.oracle.connect(process.held_from(), lambda partition: process.log.was_sick(partition, began))
 
         def read(data: bytes) -> None:
             try:
@@ -295,7 +295,11 @@ class Client:
     def _lost(self) -> list[TopicPartition]:
         """The partitions named that a topic no longer has; one that is deleted may have any when it comes back."""
         truth = self.world.truth
-        return [place for place in self.oracle.last if place.topic in truth.existing and truth.part(place) is None]
+        return [
+            partition
+            for partition in self.oracle.last
+            if partition.topic in truth.existing and truth.part(partition) is None
+        ]
 
     def _begin_anew(self) -> None:
         """The position named a partition that is no more: its topic was created again with fewer."""
@@ -310,8 +314,8 @@ class Client:
         if self._fresh:
             self._fresh = False
             if self.lines:
-                places = [place for place in self.world.truth.partitions() if place.topic in self.topics]
-                self.oracle.open_blind(places, asked)
+                wanted = [partition for partition in self.world.truth.partitions() if partition.topic in self.topics]
+                self.oracle.open_blind(wanted, asked)
             elif self.identifier is None:
                 self.oracle.open_first(frame.entries)
             else:

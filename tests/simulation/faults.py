@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from random import Random
 
 from gateway.catalog.stream import Retention
 from gateway.errors import LogUnavailable
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.offer import Fate
-from gateway.eventlog.port import FETCH_BYTES, NO_STAMPS, Batch, Bounds, LogReader, LogWriter, TopicState
+from gateway.eventlog.port import FETCH_BYTES, NO_STAMPS, Batch, Bounds, LogReader, LogWriter, Membership, TopicState
 from gateway.eventlog.trouble import Kind, Refusal, Trouble
-from gateway.model.record import NewRecord, TopicPartition
+from gateway.model.record import NewRecord, Record, TopicPartition
 
 LEADERLESS = Trouble(Kind.NO_LEADER, "simulated")
 FORBIDDEN = Trouble(Kind.NO_RIGHT, "simulated")
@@ -162,6 +162,20 @@ class FaultyLog:
 
     async def writer(self, name: str) -> LogWriter:
         return await self._log.writer(name)
+
+    @property
+    def erasable(self) -> bool:
+        return self._log.erasable
+
+    async def erase(self, topic: str, matches: Callable[[Record], bool]) -> int:
+        return await self._log.erase(topic, matches)
+
+    @property
+    def spans_hosts(self) -> bool:
+        return self._log.spans_hosts
+
+    async def join(self, on_change: Callable[[], None]) -> Membership:
+        return await self._log.join(on_change)
 
 
 class FaultyReader:

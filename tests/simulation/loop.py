@@ -120,12 +120,12 @@ def _runs(task: asyncio.Task[Any]) -> bool:
 
 def whereabouts(task: asyncio.Task[Any]) -> str:
     """The functions that a task is in, the outermost first."""
-    places = []
+    lines = []
     coroutine: Any = task.get_coro()
     while coroutine is not None and getattr(coroutine, "cr_frame", None) is not None:
-        places.append(f"{coroutine.cr_code.co_qualname}:{coroutine.cr_frame.f_lineno}")
+        lines.append(f"{coroutine.cr_code.co_qualname}:{coroutine.cr_frame.f_lineno}")
         coroutine = coroutine.cr_await
-    return " > ".join(places)
+    return " > ".join(lines)
 
 
 def run(main: Coroutine[Any, Any, Result], patience: int = 1) -> Result:

@@ -1,7 +1,7 @@
 """Worlds of a log that loses what it had: its end, over which it is then written on, and its beginning.
 
-A client keeps what it got by place and offset, and gives up what a gap says is not there any more. So in the end it has
-just what the log has. Meanwhile nothing comes that the log lost long ago, and no gap tells of what is there.
+A client keeps what it got by partition and offset, and gives up what a gap says is not there any more. So in the end it
+has just what the log has. Meanwhile nothing comes that the log lost long ago, and no gap tells of what is there.
 """
 
 from __future__ import annotations
@@ -79,68 +79,68 @@ class Follower:
         """Where it began."""
 
     def take(self, frame: Frame) -> None:
-        """Each id moves on; an event moves one partition to its place."""
+        """Each id moves on; an event moves one partition to its location."""
         self.trace.append(f"{self.world.now:.3f} {frame.event} {frame.identifier} {frame.data!r:.80}")
         self.world.note(self.trace[-1])
         gap = frame.document if frame.event == "gap" else None
         if gap is not None:
             self._take_gap(TopicPartition(gap["topic"], gap["partition"]), **gap)
         moved = []
-        for place, entry in frame.entries.items():
+        for partition, entry in frame.entries.items():
             if entry.offset is None:
                 continue  # The log was away, and nobody could ask it.
-            before = self.read.get(place)
+            before = self.read.get(partition)
             # Over markers, which are no records, it may go back.
             back = range(entry.offset + 1, (before if before is not None else -1) + 1)
-            assert self.world.written[place].isdisjoint(back), f"{place} goes back from {before}: {entry}"
-            self.from_offset.setdefault(place, entry.offset + 1)
-            self.read[place] = entry.offset
+            assert self.world.written[partition].isdisjoint(back), f"{partition} goes back from {before}: {entry}"
+            self.from_offset.setdefault(partition, entry.offset + 1)
+            self.read[partition] = entry.offset
             if entry.offset != before:
-                moved.append(place)
+                moved.append(partition)
         self.identifier = frame.identifier
         if frame.event == "message" and frame.document is not None:
             self._take_event(frame.document["n"], moved)
 
     def _take_event(self, number: int, moved: list[TopicPartition]) -> None:
-        place, offset = self.world.places[number]
-        content = self.world.contents[place]
-        assert place in moved, f"event {number} moves {moved}"
-        assert self.read[place] == offset, f"event {number} moves {place} to {self.read[place]}"
-        assert number not in self.got[place].values(), f"event {number} came again"
+        partition, offset = self.world.locations[number]
+        content = self.world.contents[partition]
+        assert partition in moved, f"event {number} moves {moved}"
+        assert self.read[partition] == offset, f"event {number} moves {partition} to {self.read[partition]}"
+        assert number not in self.got[partition].values(), f"event {number} came again"
         lost = content.lost.get(number, self.world.now)
         assert self.idles or self.world.now - lost <= SLACK, f"event {number}, lost since {lost:.3f}, comes from memory"
-        self.got[place][offset] = number
+        self.got[partition][offset] = number
 
-    def _take_gap(self, place: TopicPartition, requested: int, resumed: int, reason: str, **_: object) -> None:
-        content = self.world.contents[place]
+    def _take_gap(self, partition: TopicPartition, /, requested: int, resumed: int, reason: str, **_: object) -> None:
+        content = self.world.contents[partition]
         self.world.gaps += 1
         if reason == "expired":
             between = [offset for offset in range(requested + 1, resumed) if offset in content.records]
-            assert not between, f"{between} of {place} are there, and told as expired"
+            assert not between, f"{between} of {partition} are there, and told as expired"
             assert resumed <= max(content.start, *content.cuts, 0) or resumed <= content.end
             return
         assert reason == "unknown", reason
-        assert any(cut <= requested for cut in content.cuts), f"{place} was never cut back below {requested}"
-        self.got[place] = {offset: number for offset, number in self.got[place].items() if offset < resumed}
-        self.read[place] = resumed - 1
-        self.from_offset[place] = min(self.from_offset.get(place, resumed), resumed)
+        assert any(cut <= requested for cut in content.cuts), f"{partition} was never cut back below {requested}"
+        self.got[partition] = {offset: number for offset, number in self.got[partition].items() if offset < resumed}
+        self.read[partition] = resumed - 1
+        self.from_offset[partition] = min(self.from_offset.get(partition, resumed), resumed)
 
     @property
     def missing(self) -> str:
         """What it must have, and has not, or the reverse."""
-        for place in self.places:
-            content = self.world.contents[place]
-            first = max(content.start, self.from_offset.get(place, content.end))
+        for partition in self.partitions:
+            content = self.world.contents[partition]
+            first = max(content.start, self.from_offset.get(partition, content.end))
             wanted = {offset: number for offset, number in content.records.items() if offset >= first}
-            have = {offset: number for offset, number in self.got[place].items() if offset >= first}
-            if wanted != have or place not in self.from_offset:
+            have = {offset: number for offset, number in self.got[partition].items() if offset >= first}
+            if wanted != have or partition not in self.from_offset:
                 there = sorted(wanted.items() - have.items())[:5]
-                return f"{place}: not got {there}, got {sorted(have.items() - wanted.items())[:5]}"
+                return f"{partition}: not got {there}, got {sorted(have.items() - wanted.items())[:5]}"
         return ""
 
     @property
-    def places(self) -> list[TopicPartition]:
-        return [place for place in PARTITIONS if self.stream in ("both", place.topic)]
+    def partitions(self) -> list[TopicPartition]:
+        return [partition for partition in PARTITIONS if self.stream in ("both", partition.topic)]
 
     async def run(self) -> None:
         """Connect, stay, leave, and again."""
@@ -176,10 +176,10 @@ class World:
         self.seed = seed
         self.random = random = Random(f"losses {seed}")
         self.log = MemoryLog(lambda: EPOCH)
-        self.contents = {place: Content() for place in PARTITIONS}
-        self.places: list[tuple[TopicPartition, int]] = []
+        self.contents = {partition: Content() for partition in PARTITIONS}
+        self.locations: list[tuple[TopicPartition, int]] = []
         """Where each event was written, by its number."""
-        self.written: dict[TopicPartition, set[int]] = {place: set() for place in PARTITIONS}
+        self.written: dict[TopicPartition, set[int]] = {partition: set() for partition in PARTITIONS}
         """Every offset that ever was one of an event."""
         self.kinds = ["append", "append", "append", "delete", "down", *random.choice(KINDS)]
         self.gaps = 0
@@ -210,11 +210,11 @@ class World:
 
     # What happens to the log.
 
-    def append(self, count: int, place: TopicPartition | None = None) -> None:
+    def append(self, count: int, partition: TopicPartition | None = None) -> None:
         """Events whose times rise, over all partitions: an id that the log has lost says by its time what it means."""
         for _ in range(count):
-            chosen = place or self.random.choice(PARTITIONS)
-            content, number = self.contents[chosen], len(self.places)
+            chosen = partition or self.random.choice(PARTITIONS)
+            content, number = self.contents[chosen], len(self.locations)
             value = numbered(number, text="x" * self.random.choice([0, 0, 300]))
             [(_, offset)] = self.log.append_now(
                 chosen.topic, [NewRecord(value, None, self.time_of(number), chosen.partition)]
@@ -223,7 +223,7 @@ class World:
             content.records[offset] = number
             self.written[chosen].add(offset)
             content.end += 1
-            self.places.append((chosen, offset))
+            self.locations.append((chosen, offset))
 
     def time_of(self, number: int) -> int:
         """The time of an event (ms)."""
@@ -231,26 +231,26 @@ class World:
 
     def disturb(self) -> None:
         """One thing happens."""
-        random, place = self.random, self.random.choice(PARTITIONS)
-        content = self.contents[place]
+        random, partition = self.random, self.random.choice(PARTITIONS)
+        content = self.contents[partition]
         kind = random.choice(self.kinds)
-        self.note(f"{self.now:.3f} {kind} {place}")
+        self.note(f"{self.now:.3f} {kind} {partition}")
         if kind == "append":
             self.append(random.choice([1, 3, 40]))
         elif kind == "cut":
             end = max(content.start, content.end - random.choice([0, 1, 5, 30, 10**6]))
             content.lose([offset for offset in content.records if offset >= end], self.now)
-            self.log.cut(*place, end)
+            self.log.cut(*partition, end)
             content.end = end
             content.cuts.append(end)
-            self.append(random.choice([0, 0, 1, 5, 60]), place)
+            self.append(random.choice([0, 0, 1, 5, 60]), partition)
         elif kind == "delete":
             start = random.randint(content.start, content.end)
             content.lose([offset for offset in content.records if offset < start], self.now)
-            self.log.truncate(*place, start)
+            self.log.truncate(*partition, start)
             content.start = start
         elif kind == "mark":
-            self.log.mark(*place, 2)
+            self.log.mark(*partition, 2)
             content.end += 2
         else:
             asyncio.get_running_loop().create_task(self._take_down(random.choice(self.processes)))
@@ -283,8 +283,8 @@ class World:
             self.disturb()
             await asyncio.sleep(self.random.choice([0.0, 0.0, 0.01, 0.5, 3.0, 30.0, 30.0]))
         await asyncio.sleep(4.0)
-        for place in PARTITIONS:
-            self.append(1, place)
+        for partition in PARTITIONS:
+            self.append(1, partition)
         self.calm = True
         deadline = self.now + HEALING + 2 * SLACK
         while late := [client for client in self.clients if client.missing]:

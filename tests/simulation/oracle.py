@@ -1,6 +1,6 @@
 """The oracle: what one client must have received, worked out from the truth and the frames that it got.
 
-For each partition it keeps a place: nothing before `floor` may come any more, and everything from `owed` on must come.
+For each partition it keeps a location: nothing before `floor` may come any more, and all from `owed` on must come.
 Each event and each id moves it, and whatever it moves over must have come, or be excused: it does not match, it was
 compacted away, it went with its topic, or a gap told of it.
 """
@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from gateway.model.record import TopicPartition
 from tests.simulation.frames import Entry, Frame
+from tests.simulation.location import Location, Wanted
 from tests.simulation.order import Order
-from tests.simulation.place import Place, Wanted
 from tests.simulation.truth import Part, Stored, Truth
 
 
@@ -23,7 +23,7 @@ class Oracle:
         self._truth = truth
         self._wanted = wanted
         self._by_timestamp = by_timestamp
-        self.places: dict[TopicPartition, Place] = {}
+        self.locations: dict[TopicPartition, Location] = {}
         self.last: dict[TopicPartition, Entry] = {}
         """The entries of the last id."""
         self._blind_since = 0
@@ -48,36 +48,36 @@ class Oracle:
         self._blind_since = now
         for partition in partitions:
             part = self._truth.part(partition)
-            if partition in self.places or part is None:
+            if partition in self.locations or part is None:
                 continue
             if self._wanted.since is None and self._truth.life(partition.topic) == 0:
-                self.places[partition] = Place(0, 0, len(part.records))
+                self.locations[partition] = Location(0, 0, len(part.records))
             elif self._wanted.since is None:
-                self.places[partition] = Place(None, time=now)
+                self.locations[partition] = Location(None, time=now)
             else:
-                self.places[partition] = Place(None, time=self._wanted.since)
+                self.locations[partition] = Location(None, time=self._wanted.since)
 
     def open_first(self, entries: dict[TopicPartition, Entry]) -> None:
         """The first id of a client that had none: it says what must come."""
         for partition, entry in entries.items():
             if self._by_timestamp[partition.topic] or entry.offset is None or entry.offset < 0:
-                self.places[partition] = self._by_time(entry)
+                self.locations[partition] = self._by_time(entry)
                 continue
             life, part = self._truth.find(partition, entry)
             index = part.index_of(entry.offset + 1)
             if not self._truth.is_certain(partition, entry, part):
                 # Which life the server knew of is seen later.
-                self.places[partition] = Place(None, offset=entry.offset + 1)
+                self.locations[partition] = Location(None, offset=entry.offset + 1)
                 continue
-            self.places[partition] = Place(life, index, index)
+            self.locations[partition] = Location(life, index, index)
             settled = not part.holes and partition.topic not in self._truth.deleted
             if self._wanted.since is not None and settled and not self.last:
                 self._check_since(part, index)
 
-    def _by_time(self, entry: Entry) -> Place:
-        place = Place(None, time=entry.timestamp)
-        place.offset = -1 - entry.seen if entry.seen else None
-        return place
+    def _by_time(self, entry: Entry) -> Location:
+        location = Location(None, time=entry.timestamp)
+        location.offset = -1 - entry.seen if entry.seen else None
+        return location
 
     def _check_since(self, part: Part, index: int) -> None:
         assert self._wanted.since is not None
@@ -89,49 +89,49 @@ class Oracle:
     def open_again(self, entries: dict[TopicPartition, Entry]) -> None:
         """The first id after a resume. What the id that was sent did not name begins where the contract says."""
         for partition, entry in entries.items():
-            if partition not in self.places:
-                self.places[partition] = self._unnamed(partition, entry)
+            if partition not in self.locations:
+                self.locations[partition] = self._unnamed(partition, entry)
         for partition, entry in self.last.items():
             if not self._by_timestamp[partition.topic]:
                 continue
-            place = self.places[partition]
-            if place.life is None:
+            location = self.locations[partition]
+            if location.life is None:
                 # A gap may have told an offset, in a life of the topic that is over by now: of the id the time is left.
-                self.places[partition] = self._by_time(entry)
+                self.locations[partition] = self._by_time(entry)
                 continue
-            part = self._truth.part(partition, place.life)
+            part = self._truth.part(partition, location.life)
             if part is None:
                 continue
             if part.falls and not entry.seen:
                 # Nothing is read since that time; what came later than its time lies before it.
-                place.owed = max(place.owed, part.since(entry.timestamp))
+                location.owed = max(location.owed, part.since(entry.timestamp))
             if self._reads_again(part, entry.timestamp):
-                place.floor = min(place.floor, part.since(entry.timestamp - self._wanted.overlap))
+                location.floor = min(location.floor, part.since(entry.timestamp - self._wanted.overlap))
 
-    def _unnamed(self, partition: TopicPartition, entry: Entry | None = None) -> Place:
+    def _unnamed(self, partition: TopicPartition, entry: Entry | None = None) -> Location:
         """Where a partition begins that no id has named before: it is new, unless only times were named."""
-        same = [other for place, other in self.last.items() if place.topic == partition.topic]
+        same = [other for location, other in self.last.items() if location.topic == partition.topic]
         if any(other.seen or (other.offset or -1) >= 0 for other in same):
-            return Place(None, time=0)
+            return Location(None, time=0)
         times = [other.timestamp for other in same] or [
             other.timestamp for other in self.last.values() if other.timestamp > 0
         ]
         if times or entry is None:
-            return Place(None, time=min(times, default=0))
+            return Location(None, time=min(times, default=0))
         self.open_first({partition: entry})
-        return self.places[partition]
+        return self.locations[partition]
 
     def owes(self, partition: TopicPartition) -> bool:
         """Whether something of the partition must still come."""
-        place, part = self.places.get(partition), self._truth.part(partition)
+        location, part = self.locations.get(partition), self._truth.part(partition)
         assert part is not None
-        if place is None:
+        if location is None:
             return True
-        if place.life is None and place.time:
-            return bool(part.records) and part.records[-1].timestamp > place.time
-        if place.life != self._truth.life(partition.topic):
+        if location.life is None and location.time:
+            return bool(part.records) and part.records[-1].timestamp > location.time
+        if location.life != self._truth.life(partition.topic):
             return not self._has_all_by_time(partition, part)
-        return place.owed < len(part.records)
+        return location.owed < len(part.records)
 
     def _has_all_by_time(self, partition: TopicPartition, part: Part) -> bool:
         """Whether the last id says that nothing is left in a later life of a topic that goes on by timestamp: none of
@@ -159,11 +159,13 @@ class Oracle:
             partition = self._gap(frame)
         elif frame.event == "end":
             self._end(frame)
-        for place, entry in frame.entries.items():
-            self._move(place, entry, frame.event == "gap" and place == partition)
+        for location, entry in frame.entries.items():
+            self._move(location, entry, frame.event == "gap" and location == partition)
         if frame.entries:
             missing = self.last.keys() - frame.entries.keys()
-            assert all(place.topic in self._truth.deleted for place in missing), f"the id names no more: {missing}"
+            assert all(location.topic in self._truth.deleted for location in missing), (
+                f"the id names no more: {missing}"
+            )
             self.last = frame.entries
 
     def _event(self, frame: Frame) -> Stored:
@@ -173,26 +175,26 @@ class Oracle:
         assert self._wanted.data(stored) == frame.data, f"{stored} was changed: {frame.data!r}"
         until = self._wanted.until
         assert until is None or stored.timestamp < until, f"{stored} is not before `until`"
-        place = self._place(stored.partition)
-        if place.life is None:
-            self._settle(stored.partition, place, stored.life, stored.index)
-        elif place.life < stored.life:
-            self._change_life(stored, place)
-        assert place.life == stored.life, f"{stored} came after a later life of its topic"
+        location = self._location(stored.partition)
+        if location.life is None:
+            self._settle(stored.partition, location, stored.life, stored.index)
+        elif location.life < stored.life:
+            self._change_life(stored, location)
+        assert location.life == stored.life, f"{stored} came after a later life of its topic"
         part = self._truth.part(stored.partition, stored.life)
         assert part is not None
         self._check_order(stored, part)
         again = self._by_timestamp[stored.partition.topic] and stored.timestamp in part.cut
-        assert stored.index >= place.floor or again, f"{stored} came again, or too late"
-        self._pass(stored.partition, place, stored.index)
-        place.floor = stored.index + 1
-        place.owed = max(place.owed, place.floor)
+        assert stored.index >= location.floor or again, f"{stored} came again, or too late"
+        self._pass(stored.partition, location, stored.index)
+        location.floor = stored.index + 1
+        location.owed = max(location.owed, location.floor)
         return stored
 
-    def _place(self, partition: TopicPartition) -> Place:
-        if partition not in self.places:
-            self.places[partition] = self._unnamed(partition)
-        return self.places[partition]
+    def _location(self, partition: TopicPartition) -> Location:
+        if partition not in self.locations:
+            self.locations[partition] = self._unnamed(partition)
+        return self.locations[partition]
 
     def _part(self, partition: TopicPartition) -> Part:
         """The partition in the newest life of its topic, which has it."""
@@ -200,73 +202,75 @@ class Oracle:
         assert part is not None
         return part
 
-    def _settle(self, partition: TopicPartition, place: Place, life: int, index: int) -> None:
+    def _settle(self, partition: TopicPartition, location: Location, life: int, index: int) -> None:
         """The life is known now, and that the client has come to the index: what is owed is what comes from the time or
         the offset on. Records that came later than their time may lie before it, and nobody is told of what expired
         before a time."""
         part = self._truth.part(partition, life)
         assert part is not None
-        place.life = life
-        if place.time is not None:
-            place.owed = min(part.since(place.time), index)
-            if place.offset is not None:
+        location.life = life
+        if location.time is not None:
+            location.owed = min(part.since(location.time), index)
+            if location.offset is not None:
                 # By timestamp: so many records of that millisecond were read.
-                seen = -1 - place.offset
-                same = [one.index for one in part.records[place.owed :] if one.timestamp == place.time]
+                seen = -1 - location.offset
+                same = [one.index for one in part.records[location.owed :] if one.timestamp == location.time]
                 # Where time goes back, records of other times lie between, and it is the last that was read.
-                place.owed = (same[-1] + 1 if part.falls else place.owed + len(same[:seen])) if same else place.owed
-        elif place.offset is not None:
-            place.owed = part.index_of(place.offset)
-        place.floor = 0 if self._reads_again(part, place.time) else place.owed
-        while place.owed < len(part.records) and self._is_before(part.records[place.owed], place):
-            place.owed += 1
+                location.owed = (
+                    (same[-1] + 1 if part.falls else location.owed + len(same[:seen])) if same else location.owed
+                )
+        elif location.offset is not None:
+            location.owed = part.index_of(location.offset)
+        location.floor = 0 if self._reads_again(part, location.time) else location.owed
+        while location.owed < len(part.records) and self._is_before(part.records[location.owed], location):
+            location.owed += 1
 
-    def _is_before(self, stored: Stored, place: Place) -> bool:
+    def _is_before(self, stored: Stored, location: Location) -> bool:
         """Whether a client that begins by a time need not get this one: it is gone, or nothing is left before it that
         carries the time or a later one."""
-        by_time_alone = place.time is not None and place.offset is None
-        return bool(stored.gone) or (by_time_alone and stored.timestamp < (place.time or 0))
+        by_time_alone = location.time is not None and location.offset is None
+        return bool(stored.gone) or (by_time_alone and stored.timestamp < (location.time or 0))
 
     def _reads_again(self, part: Part, time: int | None) -> bool:
         """Whether a resume by this time may bring again what was read."""
         return part.falls or time in part.cut or self._wanted.overlap > 0
 
-    def _change_life(self, stored: Stored, place: Place) -> None:
+    def _change_life(self, stored: Stored, location: Location) -> None:
         """No gap was told, and the topic is another: the last position can be trusted in it, or says only a time."""
         partition = stored.partition
-        assert place.life is not None
+        assert location.life is not None
         last = self.last.get(partition)
         part = self._truth.part(partition, stored.life)
         assert part is not None
         if last is None:
             assert partition.topic in self._truth.deleted
-            place.life, place.floor, place.owed = stored.life, 0, 0
+            location.life, location.floor, location.owed = stored.life, 0, 0
         elif self._by_timestamp[partition.topic]:
-            place.life, place.time, place.offset = None, last.timestamp, -1 - last.seen if last.seen else None
-            self._settle(partition, place, stored.life, stored.index)
-            place.floor = min(place.floor, part.since(last.timestamp))
+            location.life, location.time, location.offset = None, last.timestamp, -1 - last.seen if last.seen else None
+            self._settle(partition, location, stored.life, stored.index)
+            location.floor = min(location.floor, part.since(last.timestamp))
         else:
             assert last.offset is not None
             same = part.at(last.offset)
             if same is None or same.timestamp != last.timestamp:
                 # A topic that was not there for a while is read from its first record when it is back.
                 absent = any(
-                    (partition.topic, life) in self._truth.absent for life in range(place.life + 1, stored.life + 1)
+                    (partition.topic, life) in self._truth.absent for life in range(location.life + 1, stored.life + 1)
                 )
                 assert absent, f"{stored} is of another life than {last}, and no gap was told"
-                place.life, place.floor, place.owed = stored.life, 0, 0
+                location.life, location.floor, location.owed = stored.life, 0, 0
                 return
-            place.life = stored.life
-            place.floor = place.owed = same.index + 1
+            location.life = stored.life
+            location.floor = location.owed = same.index + 1
 
-    def _pass(self, partition: TopicPartition, place: Place, index: int) -> None:
+    def _pass(self, partition: TopicPartition, location: Location, index: int) -> None:
         """Everything owed up to the index has come, or is excused."""
-        if index <= place.owed:
+        if index <= location.owed:
             return
-        part = self._truth.part(partition, place.life if place.life is not None else -1)
+        part = self._truth.part(partition, location.life if location.life is not None else -1)
         assert part is not None
         until = self._wanted.until
-        for stored in part.records[place.owed : index]:
+        for stored in part.records[location.owed : index]:
             if stored.gone in ("compacted", "deleted") or not self._wanted.matches(stored):
                 continue
             if stored.gone == "expired" and self._by_timestamp[partition.topic]:
@@ -275,7 +279,7 @@ class Oracle:
                 continue
             if stored.timestamp < self._blind_since:
                 continue
-            if stored.gone == "expired" and self._blind_since and not place.floor:
+            if stored.gone == "expired" and self._blind_since and not location.floor:
                 # It expired before the server knew of more than a time.
                 continue
             raise AssertionError(f"{stored} never came")
@@ -284,30 +288,32 @@ class Oracle:
         gap = frame.document
         partition = TopicPartition(gap["topic"], gap["partition"])
         newest = self._truth.life(partition.topic)
-        place = self._place(partition)
+        location = self._location(partition)
         if gap["reason"] == "unknown":
             last = self.last.get(partition)
             # Without ids nobody can say which life the server knew of when the client came.
-            known = place.life if frame.entries else 0
+            known = location.life if frame.entries else 0
             assert known is None or known < newest, f"nothing was created again: {gap}"
-            if place.life is not None and frame.entries and not self._by_timestamp[partition.topic]:
-                self._check_requested(partition, place, gap["requested"])
+            if location.life is not None and frame.entries and not self._by_timestamp[partition.topic]:
+                self._check_requested(partition, location, gap["requested"])
             if last is not None and partition in frame.entries:
                 part = self._truth.part(partition)
                 least = part.since(last.timestamp) if part is not None else 0
                 first = part.offsets[least] if part is not None and least < len(part.offsets) else 0
                 assert part is None or gap["resumed"] >= min(first, gap["resumed"]), f"{gap} goes too far back"
-            self.places[partition] = Place(None, offset=gap["resumed"])
+            self.locations[partition] = Location(None, offset=gap["resumed"])
             return partition
         assert gap["reason"] == "expired", f"{gap}"
-        if place.life is not None and place.life < newest and gap["requested"] + 1 < self._part(partition).start:
+        if location.life is not None and location.life < newest and gap["requested"] + 1 < self._part(partition).start:
             # Of a topic that was created again, whose log has left that offset behind: nobody can tell it from the old.
-            place = self.places[partition] = Place(newest, 0, self._part(partition).index_of(gap["requested"] + 1))
-        life = newest if place.life is None else place.life
+            location = self.locations[partition] = Location(
+                newest, 0, self._part(partition).index_of(gap["requested"] + 1)
+            )
+        life = newest if location.life is None else location.life
         part = self._truth.part(partition, life)
         assert part is not None
-        if place.life is None:
-            self._settle(partition, place, life, part.index_of(gap["requested"] + 1))
+        if location.life is None:
+            self._settle(partition, location, life, part.index_of(gap["requested"] + 1))
         requested, resumed = gap["requested"], gap["resumed"]
         last = self.last.get(partition)
         if last is not None and last.offset is not None:
@@ -315,102 +321,102 @@ class Oracle:
         assert requested + 1 < part.start or (part.records and part.records[0].gone == "deleted"), (
             f"nothing lost: {gap}"
         )
-        self._pass(partition, place, part.index_of(requested + 1))
+        self._pass(partition, location, part.index_of(requested + 1))
         target = part.index_of(resumed)
         for stored in part.records[part.index_of(requested + 1) : target]:
             assert stored.gone, f"{gap} passes over {stored}"
-        place.floor = max(place.floor, target)
-        place.owed = max(place.owed, target)
+        location.floor = max(location.floor, target)
+        location.owed = max(location.owed, target)
         return partition
 
-    def _check_requested(self, partition: TopicPartition, place: Place, requested: int) -> None:
+    def _check_requested(self, partition: TopicPartition, location: Location, requested: int) -> None:
         """What a gap says that the client had read of a topic that is gone, it has got."""
-        part = self._truth.part(partition, place.life if place.life is not None else -1)
+        part = self._truth.part(partition, location.life if location.life is not None else -1)
         assert part is not None
-        for stored in part.records[place.owed : part.index_of(requested + 1)]:
+        for stored in part.records[location.owed : part.index_of(requested + 1)]:
             excused = stored.offset < part.start or not self._wanted.matches(stored)
             assert excused, f"a gap begins after {requested}, and {stored} never came"
 
     def _move(self, partition: TopicPartition, entry: Entry, told: bool) -> None:
         """The id says that everything up to here has been read."""
-        place = self._place(partition)
+        location = self._location(partition)
         if self._by_timestamp[partition.topic]:
-            self._move_by_time(partition, place, entry)
+            self._move_by_time(partition, location, entry)
             return
         if entry.offset is None:
             # A time that the log has not been asked about yet.
             return
         if entry.offset < 0:
-            if place.life is not None and place.owed > 0 and not told:
+            if location.life is not None and location.owed > 0 and not told:
                 part = self._truth.part(partition)
-                lost = part is not None and all(self._is_out(stored) for stored in part.records[: place.owed])
-                assert partition.topic in self._truth.deleted or lost, f"{entry} has read nothing, and {place} had"
-                place = self.places[partition] = Place(None, time=0)
-            if place.life is None and place.offset is None:
-                place.time = 0
+                lost = part is not None and all(self._is_out(stored) for stored in part.records[: location.owed])
+                assert partition.topic in self._truth.deleted or lost, f"{entry} has read nothing, and {location} had"
+                location = self.locations[partition] = Location(None, time=0)
+            if location.life is None and location.offset is None:
+                location.time = 0
             return
-        life, part = self._truth.find(partition, entry, place.life)
+        life, part = self._truth.find(partition, entry, location.life)
         index = part.index_of(entry.offset + 1)
-        if place.life is None and not self._truth.is_certain(partition, entry, part):
+        if location.life is None and not self._truth.is_certain(partition, entry, part):
             return
-        if place.life is None:
-            self._settle(partition, place, life, index)
+        if location.life is None:
+            self._settle(partition, location, life, index)
             if told:
-                place.floor = place.owed = max(index, place.owed)
-        elif place.life != life:
+                location.floor = location.owed = max(index, location.owed)
+        elif location.life != life:
             # Trusted in the new life, where the record before is the same.
-            place.life, place.floor, place.owed = life, index, index
+            location.life, location.floor, location.owed = life, index, index
             return
         if told:
-            place.floor = min(place.floor, index)
+            location.floor = min(location.floor, index)
             return
-        if all(stored.gone for stored in part.records[index : place.floor]):
+        if all(stored.gone for stored in part.records[index : location.floor]):
             # Nothing lies between, or nothing any more: the server had not read so much of a topic that was deleted.
-            index = max(index, place.floor)
-        assert index >= place.floor, f"{partition} {entry} goes back from {place}"
-        self._pass(partition, place, index)
-        place.owed = max(place.owed, index)
-        place.floor = max(place.floor, index)
+            index = max(index, location.floor)
+        assert index >= location.floor, f"{partition} {entry} goes back from {location}"
+        self._pass(partition, location, index)
+        location.owed = max(location.owed, index)
+        location.floor = max(location.floor, index)
 
     def _is_out(self, stored: Stored) -> bool:
         """Whether the record is gone, or beyond the range."""
         until = self._wanted.until
         return bool(stored.gone) or (until is not None and stored.timestamp >= until)
 
-    def _move_by_time(self, partition: TopicPartition, place: Place, entry: Entry) -> None:
-        part = self._truth.part(partition, place.life if place.life is not None else -1)
-        if place.life is None and entry.timestamp == 0 and self.last:
+    def _move_by_time(self, partition: TopicPartition, location: Location, entry: Entry) -> None:
+        part = self._truth.part(partition, location.life if location.life is not None else -1)
+        if location.life is None and entry.timestamp == 0 and self.last:
             # Nothing is read: of what a gap told, or of a topic that came after that.
-            place.time, place.offset = 0, None
+            location.time, location.offset = 0, None
         if part is None or self._finished:
             return
         if self._truth.life(partition.topic) > 0:
-            if place.life is None and entry.seen:
-                place.time, place.offset = entry.timestamp, -1 - entry.seen
+            if location.life is None and entry.seen:
+                location.time, location.offset = entry.timestamp, -1 - entry.seen
             return
         if part.falls or entry.timestamp in part.cut:
             return
         index = part.since(entry.timestamp) + entry.seen
-        if place.life is None:
+        if location.life is None:
             if not entry.seen:
                 return
-            self._settle(partition, place, self._truth.life(partition.topic), index)
+            self._settle(partition, location, self._truth.life(partition.topic), index)
         if entry.seen:
             assert 0 < index <= len(part.records), f"{entry} counts more than there are"
             assert part.records[index - 1].timestamp == entry.timestamp, f"{entry} counts more than there are"
-        if index < place.floor:
-            self._check_back(partition, place, entry, part, index)
+        if index < location.floor:
+            self._check_back(partition, location, entry, part, index)
             return
-        self._pass(partition, place, index)
-        place.owed = max(place.owed, index)
+        self._pass(partition, location, index)
+        location.owed = max(location.owed, index)
         if not self._reads_again(part, entry.timestamp):
-            place.floor = max(place.floor, index)
+            location.floor = max(location.floor, index)
 
-    def _check_back(self, partition: TopicPartition, place: Place, entry: Entry, part: Part, index: int) -> None:
+    def _check_back(self, partition: TopicPartition, location: Location, entry: Entry, part: Part, index: int) -> None:
         """An id may lie before what was read only where what lies between is gone, or where time is read again."""
-        between = part.records[index : place.floor]
+        between = part.records[index : location.floor]
         again = self._wanted.overlap > 0 or all(stored.gone for stored in between)
-        assert again, f"{partition} {entry} goes back from {place}"
+        assert again, f"{partition} {entry} goes back from {location}"
 
     def _end(self, frame: Frame) -> None:
         if frame.document["reason"] == "until":
@@ -422,13 +428,13 @@ class Oracle:
         since then comes only where offsets lead to it."""
         until = self._wanted.until
         assert until is not None
-        for partition, place in self.places.items():
-            part = self._truth.part(partition, place.life if place.life is not None else -1)
+        for partition, location in self.locations.items():
+            part = self._truth.part(partition, location.life if location.life is not None else -1)
             if part is None or (later and self._by_timestamp[partition.topic]):
                 continue
-            if place.life is None:
-                self._settle(partition, place, self._truth.life(partition.topic), len(part.records))
-            for stored in part.records[place.owed :]:
+            if location.life is None:
+                self._settle(partition, location, self._truth.life(partition.topic), len(part.records))
+            for stored in part.records[location.owed :]:
                 if stored.timestamp >= until:
                     break
                 excused = stored.gone or not self._wanted.matches(stored)

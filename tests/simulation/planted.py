@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from tests.simulation.result import FailureError
-from tests.simulation.world import simulate
+from tests.simulation.simulate import simulate
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +122,11 @@ BUGS = (
     Planted(
         "resolve: compacted is unknown",
         "gateway.subscription.resolve:Resolver._inside",
-        "record is not None and record.offset == requested.offset",
-        "record is not None",
+        "if record is not None:",
+        "if record is None:\n"
+        "        await self._unknown(partition, requested, bounds, start)\n"
+        "        return\n"
+        "    else:",
     ),
     Planted(
         "resolve: seen counts double",
@@ -139,7 +142,7 @@ BUGS = (
     ),
     Planted(
         "resolve: unnamed is live",
-        "gateway.subscription.resolve:Origin._unnamed",
+        "gateway.subscription.origin:Origin._unnamed",
         "return RequestedPosition(None, 0)",
         "return None",
     ),
@@ -238,7 +241,10 @@ BUGS = (
         "True",
     ),
     Planted(
-        "discovery: new partitions begin live", "gateway.hub.discovery:Discovery._begin", "if from_first", "if False"
+        "discovery: new partitions begin live",
+        "gateway.hub.beginnings:Beginnings.find",
+        "elif wanted[partition]:",
+        "elif False:",
     ),
     Planted(
         "discovery: recreated goes unseen",
@@ -251,6 +257,19 @@ BUGS = (
         "gateway.hub.history:History.fetch",
         "for partition, end in self.ends.items() if partition not in self.troubles}",
         "for partition, end in self.ends.items()}",
+    ),
+    Planted(
+        "pace: who rests rests for ever",
+        "gateway.hub.pace:_Topic.left",
+        "self.length - (now - self.begun)",
+        "self.length",
+    ),
+    Planted(
+        "hub: what rests is passed over",
+        "gateway.hub.ordered:OrderedReader.fetch",
+        "positions = {batch.partition: batch.position for batch in batches}",
+        "positions = {p: at + (p.topic in resting) for p, at in self._positions().items()} | "
+        "{batch.partition: batch.position for batch in batches}",
     ),
     Planted(
         "hub: what waits for others is lost when one heals",

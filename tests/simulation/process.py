@@ -11,7 +11,7 @@ from gateway.eventlog.memory.log import MemoryLog
 from gateway.feed.cache import BlockCache
 from gateway.feed.held import Held
 from gateway.feed.live import Broadcast
-from gateway.hub import discovery, past
+from gateway.hub import past
 from gateway.hub.hub import Hub
 from gateway.hub.options import HubOptions
 from gateway.hub.past import Past
@@ -64,6 +64,7 @@ class Process:
         self.cache = BlockCache(random.choice([0, 20_000, 10**8]))
         self.broadcast = Broadcast(self.hub, self.cache, self.clock, self.heartbeat)
         self.hub.deliver, self.hub.renew = self._deliver, self.broadcast.renew
+        self.hub.listeners = self.broadcast.listeners
         self.past = Past(self.log, self.readers, random.choice([0, 5_000, 10**8]))
         self.hub.losses.memories += [lambda lost: self.cache.clear(), self.past.forget]
         self.held = Held(random.choice([1, 5_000, 10**8]))
@@ -85,7 +86,10 @@ class Process:
     def held_from(self) -> dict[TopicPartition, int]:
         """Up to which offset the ring holds nothing of each partition."""
         ring = self.hub.ring
-        return {place: consumed.offset for place, consumed in ring.consumed_at(ring.oldest, ring.partitions()).items()}
+        return {
+            partition: consumed.offset
+            for partition, consumed in ring.consumed_at(ring.oldest, ring.partitions()).items()
+        }
 
     def check_bounds(self) -> None:
         """The process lives; what memory is allowed is kept, and counted right."""
@@ -102,9 +106,9 @@ class Process:
         assert self.cache.size <= self.cache.capacity, "the cache of blocks is too large"
         portions = sum(len(state.portions) for state in ring._partitions.values())
         assert portions <= ring.records, "the ring remembers segments that are gone"
-        # One for the hub, one that it replaces, those that look where partitions begin, those of the past that read and
+        # One for the hub, one that it replaces, one that looks where partitions begin, those of the past that read and
         # that wait, and what looks something up.
-        most = 2 + discovery.BEGIN_TOGETHER + 2 * self.readers + len(self.answering)
+        most = 3 + 2 * self.readers + len(self.answering)
         assert self.log.readers <= most, "readers of the log are left over"
         assert self.past.size <= self.past._segments.capacity, "too much of the past is kept"
         for _, segment in self.past._segments.entries():

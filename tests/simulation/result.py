@@ -33,7 +33,7 @@ class FailureError(Exception):
         lines = [f"seed {seed}: {type(error).__name__}: {error}"]
         if client is not None:
             lines += ["what the client met, the newest last:", *(f"  {line}" for line in client.trace), repr(client)]
-            lines += [f"  {place} {state}" for place, state in client.oracle.places.items()]
+            lines += [f"  {partition} {state}" for partition, state in client.oracle.locations.items()]
         super().__init__("\n".join(lines))
         self.seed = seed
 

@@ -7,15 +7,17 @@ from contextlib import contextmanager
 from random import Random
 
 from gateway.feed import feed, live, live_clients
-from gateway.hub import discovery, history, ordered, past
+from gateway.hub import history, last, ordered, pace, past
 from gateway.subscription import aligned, response_writer, seen
 from gateway.wire import gzip
 
-CHOICES: dict[tuple[object, str], tuple[int, ...]] = {
+CHOICES: dict[tuple[object, str], tuple[float, ...]] = {
     (ordered, "FETCH_RECORDS"): (3, 50, 1000),
     (ordered, "WAITING_BYTES"): (300, 10_000, 4_194_304),
     (history, "FETCH_RECORDS"): (2, 20, 2000),
-    (discovery, "MAXIMUM_LOOK_BACK"): (65536,),
+    (last, "MAXIMUM_LOOK_BACK"): (65536,),
+    (pace, "BURST_SECONDS"): (0.0, 0.01, 1.0),
+    (pace, "SHARED"): (0, 2),
     (live_clients, "BUFFER_LIMIT"): (1500, 65536),
     (live, "BLOCK_LIMIT"): (3000, 262_144),
     (feed, "MAXIMUM_CHAINS"): (1, 256),

@@ -12,8 +12,8 @@ from tests.simulation.planted import Planted, planted
 SEEDS = lasting(100, 400)
 SEEDS_A_TEST = 20
 QUICK_SEEDS = 6
-BUG_SEEDS = 20
-"""After so many at the most, each of the bugs is found."""
+BUG_SEEDS = 60
+"""After so many at the most, each of the bugs is found. The rarest shows in every tenth world."""
 
 
 @pytest.mark.long

@@ -6,7 +6,7 @@ import pytest
 
 from tests.effort import lasting
 from tests.simulation.planted import BUGS, Planted, planted
-from tests.simulation.world import simulate
+from tests.simulation.simulate import simulate
 
 SEEDS = lasting(100, 400)
 SEEDS_A_TEST = 20

@@ -27,6 +27,7 @@ def test_what_comes_to_both_is_stored_once(first: int) -> None:
         simulate_two_intakes(seed)
 
 
+@pytest.mark.long
 def test_what_comes_to_both_is_stored_once_in_a_few_worlds() -> None:
     assert sum(simulate_two_intakes(seed) for seed in range(6)) > 6
 

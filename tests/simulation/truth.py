@@ -29,8 +29,8 @@ class Stored:
 
     def __repr__(self) -> str:
         gone = f" {self.gone}" if self.gone else ""
-        place = f"{self.partition.topic}/{self.partition.partition}"
-        return f"<{self.number} {place} life {self.life} offset {self.offset} time {self.timestamp}{gone}>"
+        partition = f"{self.partition.topic}/{self.partition.partition}"
+        return f"<{self.number} {partition} life {self.life} offset {self.offset} time {self.timestamp}{gone}>"
 
 
 @dataclass(slots=True)

@@ -19,10 +19,9 @@ from gateway.eventlog.memory.log import MemoryLog
 from gateway.model.record import TopicPartition
 from tests.simulation.client import Client
 from tests.simulation.faults import FORBIDDEN, LEADERLESS, FaultyLog
-from tests.simulation.loop import StandsStillError, VirtualLoop, run
+from tests.simulation.loop import VirtualLoop
 from tests.simulation.process import EPOCH, Process, VirtualClock
-from tests.simulation.result import FailureError, Result, listening
-from tests.simulation.scale import scaled
+from tests.simulation.result import FailureError, Result
 from tests.simulation.truth import Stored, Truth
 
 KINDS = ("refused", "unreadable", "hidden")
@@ -115,17 +114,17 @@ class World:
 
     # What happens to the log.
 
-    def append(self, place: TopicPartition | None = None, last: bool = False) -> Stored | None:
+    def append(self, partition: TopicPartition | None = None, last: bool = False) -> Stored | None:
         """Append something: an event, or what is none."""
         random = self.random
-        places = self.truth.partitions()
-        if place is None:
-            if not places:
+        partitions = self.truth.partitions()
+        if partition is None:
+            if not partitions:
                 return None
-            place = random.choice(places)
+            partition = random.choice(partitions)
         number = len(self.truth.records)
         timestamp = self.clock.now()
-        part = self.truth.part(place)
+        part = self.truth.part(partition)
         assert part is not None
         if self.late and not last and random.random() < 0.1:
             timestamp -= random.choice([1, 5, 300])
@@ -146,7 +145,7 @@ class World:
             data = orjson.dumps(event, option=orjson.OPT_INDENT_2)
         if kind in ("bad", "none"):
             event, data = None, b'{"n":' if kind == "bad" else None
-        stored = self.truth.append(place, timestamp, event, data, b"a" if number % 4 == 1 else b"")
+        stored = self.truth.append(partition, timestamp, event, data, b"a" if number % 4 == 1 else b"")
         self.note("appended", stored)
         return stored
 
@@ -156,7 +155,7 @@ class World:
         if self.ranges and random.random() < 0.1:
             self.make_sick(random.choice(self.processes).log)
         chance = random.random()
-        places = self.truth.partitions()
+        partitions = self.truth.partitions()
         if chance < 0.75:
             for _ in range(random.choice([1, 1, 1, 4, 30])):
                 self.append()
@@ -164,17 +163,17 @@ class World:
             self.break_something()
         elif chance < 0.82 and self.restarts:
             self.restart()
-        elif chance < 0.85 and places:
-            place = random.choice(places)
-            if len(self.truth.lives[place.topic][-1]) < MOST_PARTITIONS:
-                self.truth.grow(place.topic)
-                self.note("grown", place.topic)
+        elif chance < 0.85 and partitions:
+            partition = random.choice(partitions)
+            if len(self.truth.lives[partition.topic][-1]) < MOST_PARTITIONS:
+                self.truth.grow(partition.topic)
+                self.note("grown", partition.topic)
         elif chance < 0.86 and "gamma" not in self.truth.lives:
             self.truth.create("gamma", random.choice([1, 2]), self.loop.time())
         elif chance < 0.91 and self.recreates:
             self.recreate(random.choice(sorted(self.by_timestamp)))
-        elif places:
-            self.wear(random.choice(places))
+        elif partitions:
+            self.wear(random.choice(partitions))
 
     def break_something(self) -> None:
         log = self.random.choice(self.processes).log
@@ -196,10 +195,10 @@ class World:
         """A partition or a topic is refused to a process, or is given again."""
         topic = topic or self.random.choice(sorted(self.by_timestamp))
         parts = len(self.truth.lives[topic][-1]) if topic in self.truth.lives else 1
-        place = TopicPartition(topic, self.random.randrange(parts))
+        partition = TopicPartition(topic, self.random.randrange(parts))
         kind = self.random.choice(KINDS)
-        self.note("sick", kind, place)
-        log.refuse(kind, place, self.random.choice([LEADERLESS, FORBIDDEN]))
+        self.note("sick", kind, partition)
+        log.refuse(kind, partition, self.random.choice([LEADERLESS, FORBIDDEN]))
 
     def restart(self) -> None:
         """A process is killed with all its connections, and another takes its place."""
@@ -242,35 +241,35 @@ class World:
             for stored in part.records
         }
         for number, part in enumerate(self.truth.lives[topic][-1]):
-            place = TopicPartition(topic, number)
+            partition = TopicPartition(topic, number)
             times = [stored.timestamp for stored in before[number].records] if number < len(before) else []
             for timestamp in times[self.random.randrange(3) :]:
                 record = len(self.truth.records)
-                if (place, len(part.records), timestamp) in taken:
+                if (partition, len(part.records), timestamp) in taken:
                     continue
                 event = {"n": record, "last": False, "wiki": "de"}
-                self.truth.append(place, timestamp, event, orjson.dumps(event), b"a" if record % 4 == 1 else b"")
+                self.truth.append(partition, timestamp, event, orjson.dumps(event), b"a" if record % 4 == 1 else b"")
 
-    def wear(self, place: TopicPartition) -> None:
+    def wear(self, partition: TopicPartition) -> None:
         """Retention, compaction, or a transaction."""
         random = self.random
-        part = self.truth.part(place)
+        part = self.truth.part(partition)
         assert part is not None
         kind = random.choice(["truncate", "compact", "compact", "mark"])
-        first_life = self.truth.life(place.topic) == 0
+        first_life = self.truth.life(partition.topic) == 0
         if kind == "truncate" and self.truncates and part.records:
             cut = random.randrange(len(part.records) + 1)
             start = part.offsets[cut] if cut < len(part.records) else part.offsets[-1] + 1
-            self.truth.truncate(place, start)
-            self.note("truncated", place, start)
-        elif kind == "compact" and self.compacts and not self.by_timestamp[place.topic]:
+            self.truth.truncate(partition, start)
+            self.note("truncated", partition, start)
+        elif kind == "compact" and self.compacts and not self.by_timestamp[partition.topic]:
             # The newest record is never compacted away.
             there = [stored for stored in part.records[:-1] if not stored.gone]
             chosen = random.sample(there, len(there) // 3)
             self.truth.compact(chosen)
-            self.note("compacted", place, len(chosen))
+            self.note("compacted", partition, len(chosen))
         elif kind == "mark" and self.marks and first_life:
-            self.truth.mark(place, random.choice([1, 3]))
+            self.truth.mark(partition, random.choice([1, 3]))
 
     # The course of a world.
 
@@ -329,17 +328,17 @@ class World:
     def _isolate(self) -> set[TopicPartition]:
         """One partition, or one topic, stays sick in one process: what of it nobody need get until it heals."""
         process = self.random.choice(self.processes)
-        place = self.random.choice(self.truth.partitions())
+        partition = self.random.choice(self.truth.partitions())
         kind = self.random.choice(KINDS)
-        process.log.refuse(kind, place, self.random.choice([LEADERLESS, FORBIDDEN]))
-        self.note("isolated", process.name, kind, place)
+        process.log.refuse(kind, partition, self.random.choice([LEADERLESS, FORBIDDEN]))
+        self.note("isolated", process.name, kind, partition)
         return {one for one in self.truth.partitions() if process.log.is_sick(one)}
 
     def _end_partitions(self, sick: set[TopicPartition]) -> None:
         self.loop.spend(0.01)
-        for place in self.truth.partitions():
-            if place not in sick:
-                self.append(place, last=True)
+        for partition in self.truth.partitions():
+            if partition not in sick:
+                self.append(partition, last=True)
 
     async def _converge(self, sick: set[TopicPartition]) -> None:
         """Everybody comes to the last event of each partition but the sick ones. A range does not end without those."""
@@ -376,35 +375,3 @@ class World:
             self.loop.time(),
             self.loop.turns,
         )
-
-
-def simulate(seed: int, clients: int | None = None) -> Result:
-    """Run one world. Raises FailureError where a promise is broken."""
-
-    async def main() -> Result:
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, VirtualLoop)
-        world = World(seed, clients, loop)
-        try:
-            await world.live()
-        except FailureError:
-            raise
-        except Exception as error:
-            raise FailureError(seed, error, None) from error
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        if left:
-            raise FailureError(seed, AssertionError(f"tasks are left over: {left}"), None)
-        return world.result()
-
-    with scaled(Random(f"scale {seed}")), listening() as complaints:
-        try:
-            result = run(main(), patience=max(1, (clients or 0) // 10))
-        except FailureError:
-            raise
-        except (Exception, StandsStillError) as error:
-            raise FailureError(seed, error, None) from error
-    if complaints:
-        raise FailureError(seed, AssertionError(complaints[0].getMessage()), None) from (
-            complaints[0].exc_info[1] if complaints[0].exc_info else None
-        )
-    return result

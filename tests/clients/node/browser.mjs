@@ -1,11 +1,26 @@
-// Opens follow.html in Chromium, from an origin that is not the stream's, and writes what the page logs.
-//   node browser.mjs CHROMIUM URL
+// Opens a page in Chromium, from an origin that is not the stream's, and writes what it logs.
+//   node browser.mjs CHROMIUM PAGE URL
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
+import { extname } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
 import { chromium } from "playwright-core";
 
-const [executablePath, url] = process.argv.slice(2);
-const html = await readFile(new URL("../browser/follow.html", import.meta.url));
+const [executablePath, name, url] = process.argv.slice(2);
+const file = fileURLToPath(new URL(`../browser/${name}`, import.meta.url));
+
+async function page_of(file) {
+  if (extname(file) === ".html") return readFile(file);
+  const nodePaths = [fileURLToPath(new URL("node_modules", import.meta.url))];
+  const define = { "process.env.NODE_ENV": '"production"' };
+  const options = { bundle: true, format: "esm", jsx: "automatic", write: false, logLevel: "error", nodePaths, define };
+  const { outputFiles } = await build({ entryPoints: [file], ...options });
+  const script = outputFiles[0].text.replaceAll("</script", "<\\/script");
+  return `<!doctype html><meta charset="utf-8"><div id="app"></div><script type="module">${script}</script>`;
+}
+
+const html = await page_of(file);
 const site = createServer((_, response) => response.setHeader("content-type", "text/html").end(html));
 await new Promise((listening) => site.listen(0, "127.0.0.1", listening));
 
@@ -23,5 +38,6 @@ browser.on("disconnected", () => process.exit());
 const page = await browser.newPage();
 page.on("console", (message) => {
   if (message.type() === "log") process.stdout.write(`${message.text()}\n`);
+  else process.stderr.write(`${message.text()}\n`);
 });
 await page.goto(`http://127.0.0.1:${site.address().port}/?${new URLSearchParams({ url })}`);

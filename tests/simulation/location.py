@@ -10,7 +10,7 @@ from tests.simulation.truth import Stored
 
 
 @dataclass(slots=True)
-class Place:
+class Location:
     """Where a client stands in one partition. Until `life` is known, it holds only a time (ms) or an offset."""
 
     life: int | None

@@ -132,10 +132,6 @@ class Follower(Transcript):
         self._transport = transport
         self.responses += 1
 
-    def cut(self) -> None:
-        """See Taker. Half a frame is no frame."""
-        self._rest = b""
-
     def pause(self) -> None:
         """Read nothing more of this response for now."""
         assert self._transport is not None

@@ -38,6 +38,10 @@ class Transcript:
                 self.numbers.append(frame.document.get("n", -1))
         self._changed.set()
 
+    def cut(self) -> None:
+        """The response is over, perhaps in the middle of a frame; another may follow."""
+        self._decoder.cut()
+
     def finish(self) -> None:
         """Nothing more comes."""
         self.over = True

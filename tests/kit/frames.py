@@ -54,6 +54,10 @@ class FrameReader:
         self.frames += frames
         return frames
 
+    def cut(self) -> None:
+        """The response is over: what follows is another one, and half a frame is no frame."""
+        self._rest = b""
+
 
 def parse_frame(text: bytes) -> Frame:
     """A frame."""

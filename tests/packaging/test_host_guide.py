@@ -42,7 +42,7 @@ PYTHON = (
     + """\
 mkdir -p "$3/bin"
 ln -sf {root}/bin/notes "$3/bin/pip"
-printf '#!/bin/sh\\nexec {python} -m gateway "$@"\\n' >"$3/bin/gateway"
+printf '#!/bin/sh\\nexec "{python}" -m gateway "$@"\\n' >"$3/bin/gateway"
 chmod +x "$3/bin/gateway"
 """
 )

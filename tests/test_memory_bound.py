@@ -15,6 +15,8 @@ from gateway.definitions import Definitions
 from gateway.derive.operator import DeriveBounds
 from gateway.schemas.repository import SchemaRepository
 from gateway.settings.relations import (
+    ARCHIVE_BYTES,
+    ARCHIVING_BYTES,
     BUILDING_BYTES,
     CACHES,
     HELD_BYTES,
@@ -86,7 +88,7 @@ def test_what_derived_streams_and_rules_may_hold_is_counted(tmp_path: Path) -> N
     bound = processing_bound(settings, definitions)
     assert bound == PROCESSING_BYTES + 2 * each + READ_BYTES + RULE_BYTES
     told, hint = told_memory(settings, memory_bound(settings) + bound, definitions)
-    assert f"derived streams, rules and views use at most about {bound >> 20} MB" in told
+    assert f"derived streams, rules, views and archives use at most about {bound >> 20} MB" in told
     assert hint is None
     _, hint = told_memory(settings, memory_bound(settings) + bound - 1, definitions)
     assert hint is not None
@@ -105,6 +107,14 @@ def test_views_are_counted_where_they_are_built_and_where_they_are_served() -> N
     assert hint is None
     assert told_memory(settings, 2 * one + building - 1, definitions)[1] is not None
     assert processing_bound(replace(settings, processing="off"), definitions) == 0
+
+
+def test_streams_that_are_archived_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text("streams:\n  a: {archive: true}\n  b: {keep: 5y}\n  c: {}\n")
+    definitions = Definitions(load(path).catalog, SchemaRepository([]))
+    assert processing_bound(Settings(), definitions) == PROCESSING_BYTES + ARCHIVE_BYTES + 2 * ARCHIVING_BYTES
+    assert processing_bound(replace(Settings(), processing="off"), definitions) == 0
 
 
 def test_the_parts_of_a_view_fit_into_its_bounds() -> None:

@@ -49,6 +49,8 @@ VIEW_BYTES = 30 << 20
 What they hold themselves counts for `session_bytes`."""
 ARCHIVE_BYTES = 100 << 20
 """Bytes of the libraries that read archives, and their buffers."""
+ARCHIVING_BYTES = 60 << 20
+"""Bytes of a stream that is archived: a row group as it was read, parsed and in columns, and what is not yet stored."""
 CACHES = ("ring_bytes", "block_cache_bytes", "replay_cache_bytes", "session_bytes", "intake_queue_bytes")
 
 
@@ -65,19 +67,21 @@ def memory_bound(settings: Settings) -> int:
 
 
 def processing_bound(settings: Settings, definitions: Definitions) -> int:
-    """The bytes that the process for derived streams, rules and views uses at most, roughly; 0 if there is none beside
-    the servers."""
+    """The bytes that the process for derived streams, rules, views and archives uses at most, roughly; 0 if there is
+    none beside the servers."""
     streams = definitions.catalog.streams
     derived = [stream.derive for stream in streams.values() if stream.derive is not None]
     rules = {name for names in definitions.rules.values() for name in names}
     views = len(definitions.views)
-    if settings.processing != "beside" or not (derived or rules or views):
+    archived = sum(stream.archive for stream in streams.values())
+    if settings.processing != "beside" or not (derived or rules or views or archived):
         return 0
     bounds = settings.of(DeriveBounds)
     held = bounds.derive_held * HELD_BYTES + bounds.derive_held_bytes * HELD_FACTOR
     topics = {topic for derivation in derived for name in derivation.inputs for topic in streams[name].topics}
     streaming = len(derived) * held + len(topics) * READ_BYTES + len(rules) * RULE_BYTES
-    return PROCESSING_BYTES + streaming + views * BUILDING_BYTES
+    archiving = ARCHIVE_BYTES + archived * ARCHIVING_BYTES if archived else 0
+    return PROCESSING_BYTES + streaming + archiving + views * BUILDING_BYTES
 
 
 def told_memory(
@@ -92,7 +96,8 @@ def told_memory(
     if settings.workers > 1:
         told += f"; {settings.workers} workers use at most {one * settings.workers >> 20} MB"
     if processing:
-        told += f"; derived streams, rules and views use at most about {processing >> 20} MB in a process of their own"
+        told += f"; derived streams, rules, views and archives use at most about {processing >> 20} MB"
+        told += " in a process of their own"
         lower += ["derive_held", "derive_held_bytes"]
     if limit is None or every <= limit:
         return told, None

@@ -98,6 +98,12 @@ test("members with few values are found, and no others", () => {
   assert.deepEqual(candidates(fields, events), ["wiki", "bot"]);
 });
 
+test("what few events have counts among these alone", () => {
+  const fields = [field("log_id", ["integer"]), field("log_type", ["string"])];
+  const events = Array.from({ length: 200 }, (_, n) => (n % 10 === 0 ? { log_id: n, log_type: n % 20 === 0 ? "move" : "delete" } : {}));
+  assert.deepEqual(candidates(fields, events), ["log_type"]);
+});
+
 test("ids are among the columns where little else is there", () => {
   const orders = [field("order_id", ["string"]), field("customerId", ["string"]), field("amount", ["number"]), field("placed", ["string"], { format: "date-time" })];
   assert.deepEqual(suggested(orders), ["order_id", "customerId", "amount", "placed"]);

@@ -36,7 +36,7 @@ async def main() -> None:
                     explorer = Explorer(await context.new_page(), gateway.address)
                     await explorer.open(VIEW)
                     await explorer.state("Live")
-                    await explorer.sees(1500)
+                    await explorer.becomes("() => / of \\d,\\d{3}$/.test(document.getElementById('kept').textContent)")
                     await explorer.page.locator(".chip").first.wait_for()
                     await explorer.becomes("() => /^1\\d\\.\\d.s$/.test(document.getElementById('pace').textContent)")
                     await explorer.rows.nth(3).locator('[data-path="user"]').click()

@@ -14,7 +14,7 @@ from gateway.catalog.stream import Stream
 from gateway.clock import Clock
 from gateway.cooperative import give_way
 from gateway.demo.wiki import Event, WikiSample
-from gateway.errors import ConfigurationError, LogError, Refused
+from gateway.errors import ConfigurationError, LogError, LogUnavailable, Refused
 from gateway.eventlog.port import EventLog
 from gateway.eventlog.trouble import Refusal, Trouble, demand, refuse
 from gateway.intake.validate import key_of
@@ -40,6 +40,9 @@ LONGEST_DELAY = 10_000
 
 RETRY = 1.0
 """Seconds until an append is tried again that the log could not take."""
+
+TRIES = 10
+"""How often an append of the history is tried: a machine that has much to do at the moment may need longer."""
 
 LAST_RECORD_WAIT = 2.0
 """Seconds in which the newest record of the log is looked for."""
@@ -153,9 +156,21 @@ class SampleFeed:
         if not batch:
             return 0
         for topic, records in self._records(batch, times):
-            await self._log.append(topic, records)
+            await self._fill(topic, records)
         self._newest = max(self._newest, times[-1])
         return len(batch)
+
+    async def _fill(self, topic: str, records: list[NewRecord]) -> None:
+        for left in reversed(range(TRIES)):
+            try:
+                await self._log.append(topic, records)
+            except LogUnavailable as error:
+                if left == 0:
+                    raise
+                _log.warning("the history waits for the log: %s", error)
+                await self._sleep(RETRY)
+            else:
+                return
 
     def _records(self, batch: list[tuple[Event, Event | None]], times: list[int]) -> list[tuple[str, list[NewRecord]]]:
         """The changes, and the creations among them, by topic; not validated, since the tests have done that."""

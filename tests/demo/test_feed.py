@@ -11,8 +11,8 @@ import pytest
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
-from gateway.demo.feed import HISTORY, SampleFeed
-from gateway.errors import ConfigurationError
+from gateway.demo.feed import HISTORY, TRIES, SampleFeed
+from gateway.errors import ConfigurationError, LogUnavailable
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.trouble import demand
 from gateway.model.record import NewRecord, Record, TopicPartition
@@ -68,6 +68,34 @@ async def test_no_hole_between_history_and_live_events() -> None:
     times = [record.timestamp for record in await records(log, "change-topic")]
     assert max(second - first for first, second in pairwise(times)) <= 1_000
     assert times == sorted(times)
+
+
+class BusyLog(MemoryLog):
+    """Has too much to do for so many calls of `append`."""
+
+    refusals = 0
+
+    async def append(self, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:
+        if self.refusals > 0:
+            self.refusals -= 1
+            raise LogUnavailable("not done within 4.5 s")
+        return await super().append(topic, records)
+
+
+async def test_a_busy_log_delays_the_history_and_one_that_stays_away_ends_it() -> None:
+    clock = HandClock(NOW)
+    log = BusyLog()
+    log.refusals = TRIES - 1
+    feed = SampleFeed(log, CATALOG, clock, seed=1, sleep=no_wait, history=HISTORY // 360)
+    assert await feed.fill() == len(await records(log, "change-topic")) > 100
+    log = BusyLog()
+    log.refusals = TRIES
+    with pytest.raises(LogUnavailable, match="not done within"):
+        await SampleFeed(log, CATALOG, clock, seed=1, sleep=no_wait, history=HISTORY // 360).fill()
+
+
+async def no_wait(seconds: float) -> None:
+    assert seconds > 0
 
 
 @pytest.mark.long

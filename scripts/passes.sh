@@ -3,8 +3,8 @@
 
 # These share nothing with others and wait for no clock of the machine. They take both cores.
 readonly SIDE_BY_SIDE="not kafka and not redis and not end_to_end and not in_pairs and not alone and not by_hand"
-# These mostly wait for processes that they start: three of them at once take three quarters of one processor. Those of a file come
-# one after the other; several files are tried at once, each beside services of its own.
+# These start processes, which take both cores. Those of a file come one after the other; several files are tried at once, each
+# beside services of its own. One more at once than four, and brokers and gateways wait longer for a core than for each other.
 readonly WITH_PROCESSES="not ($SIDE_BY_SIDE) and not in_pairs and not alone and not by_hand"
 # These hold the time that a gateway under attack takes, without what it waits for a core; and those with a browser. More of them at
 # once would leave the attackers, who give way to everybody, too little.
@@ -17,7 +17,7 @@ passes() {
     local pytest=$1 failed=''
     # Not beside the next: a busy machine makes the tests slow that hold what time allows.
     pass "side by side" --numprocesses="$(workers)" -m "$SIDE_BY_SIDE"
-    pass "with processes" --numprocesses="$(($(workers) + 1))" --dist=loadfile --no-loadscope-reorder -m "$WITH_PROCESSES"
+    pass "with processes" --numprocesses="$(workers)" --dist=loadfile --no-loadscope-reorder -m "$WITH_PROCESSES"
     pass "in pairs" --numprocesses=2 --dist=loadfile --no-loadscope-reorder -m "$IN_PAIRS"
     pass "alone" -m "$ALONE"
     [[ -z $failed ]] || die "Not all tests passed that ran $failed."

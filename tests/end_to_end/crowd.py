@@ -4,8 +4,9 @@
 
 Of several ports, each client begins with another one, and goes to the next whenever its response ends.
 
-It says `open` when every client has its first bytes, ends when every one has had the event LAST, or has had nothing for
-a while, and says as JSON what they counted. Events are numbered from 0 in one partition.
+It says `open` when every client has its first bytes, and `half` when the first has had half of the events. It ends when
+every one has had the event LAST, or has had nothing for a while, and says as JSON what they counted. Events are
+numbered from 0 in one partition.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ class Member:
         if self._cut_at is not None:
             crowd.heal = max(crowd.heal, time.monotonic() - self._cut_at)
             self._cut_at = None
+        crowd.passed(number)
         if number == crowd.last and self.following <= number:
             crowd.finished()
         self.following = max(self.following, number + 1)
@@ -88,6 +90,7 @@ class Crowd:
         """The number that each client waited for when it was cut off."""
         self.members = [Member(self) for _ in range(clients)]
         self._opening = self._reading = clients
+        self._told_half = False
         self._done = asyncio.Event()
 
     def opened(self) -> None:
@@ -95,6 +98,12 @@ class Crowd:
         self._opening -= 1
         if self._opening == 0:
             print("open", flush=True)  # noqa: T201
+
+    def passed(self, number: int) -> None:
+        """One has come to this event."""
+        if not self._told_half and 2 * number > self.last:
+            self._told_half = True
+            print("half", flush=True)  # noqa: T201
 
     def finished(self) -> None:
         """One more has the last event."""

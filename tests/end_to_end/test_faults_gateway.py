@@ -47,13 +47,15 @@ async def test_a_gateway_that_is_killed_under_five_hundred_clients(
     loading = asyncio.create_task(producer.load(topic, LIVE, RATE, first=HISTORY))
     for number in KILLS:
         await watched.number(number)
+        if number > HISTORY:
+            # Whoever reads slowest is a machine's matter: one of the crowd at least is to be past the history.
+            assert await crowd.stdout.readline() == b"half\n"
         await gateway.kill()
         await gateway.start()
     await loading
     counted = json.loads(await crowd.stdout.readline())
     assert await crowd.wait() == 0
-    cuts = counted["cuts"][: len(KILLS) * CLIENTS]
-    assert min(cuts) < HISTORY <= max(cuts), "some were cut off mid-replay, and some mid-stream"
+    assert min(counted["cuts"]) < HISTORY <= max(counted["cuts"]), "some were cut off mid-replay, and some mid-stream"
     assert counted["responses"] == len(KILLS) + 1
     line = account("gateway killed twice", f"{RATE} events/s, {CLIENTS} clients")
     line.add(CLIENTS, counted["events"], counted["lost"], counted["repeated"], counted["gaps"])

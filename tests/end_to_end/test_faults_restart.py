@@ -54,6 +54,7 @@ async def test_a_rolling_restart_under_two_thousand_clients(
         await gateway.start()
     restarted.set()
     await loading
+    assert await crowd.stdout.readline() == b"half\n"
     counted = json.loads(await crowd.stdout.readline())
     assert await crowd.wait() == 0
     assert counted["responses"] >= 2, "every client was sent away once at least"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from loadtests.machine import free_port
 from tests.conftest import absent
 from tests.end_to_end.process import ROOT, WAIT, environment
 from tests.services.haproxy import haproxy_program
@@ -163,12 +164,21 @@ def test_nginx(host: Host) -> None:
         absent("there is no nginx")
     (commands,) = blocks("TLS.md", "nginx")
     main = host.root / "etc/nginx/nginx.conf"
+    # Its own places are root's alone.
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    paths = "".join(f"{kind}_temp_path {host.root}/{kind}; " for kind in kinds)
     main.write_text(
         f"include {host.root}/etc/nginx/modules-enabled/*.conf;\npid {host.root}/nginx.pid;\nerror_log stderr;\n"
-        "events {\n    worker_connections 768;\n}\nhttp { access_log off; "
-        f"include {host.root}/etc/nginx/sites-enabled/*; }}\n"
+        "events {\n    worker_connections 768;\n}\n"
+        f"http {{ access_log off; {paths}include {host.root}/etc/nginx/sites-enabled/*; }}\n"
     )
     (host.root / "etc/nginx/sites-enabled/default").touch()
+    # Ports that anybody may have, and that nobody has.
+    repository = host.repository / "config/nginx/site.conf"
+    ports = {"80": str(free_port()), "443": str(free_port())}
+    repository.write_text(
+        re.sub(r"(listen (?:\[::\]:)?)(80|443)\b", lambda m: m[1] + ports[m[2]], repository.read_text())
+    )
     host.runs(commands.replace("nginx -t", f"nginx -t -p {host.root}/etc/nginx -c {main}"))
     assert "worker_connections 30000;" in main.read_text()
     assert not (host.root / "etc/nginx/sites-enabled/default").exists()

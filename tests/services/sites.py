@@ -33,6 +33,8 @@ events { worker_connections 768; }
 http {
     # As Debian's does, for all sites.
     gzip on;
+    # Its own place is root's alone.
+    access_log off;
     client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
     uwsgi_temp_path uwsgi; scgi_temp_path scgi;
     include site.conf;

@@ -205,11 +205,11 @@ class Explorer:
 
     async def seen(self) -> int:
         """How many events the page says that it has seen."""
-        return int((await self.text("seen").inner_text()).replace(",", ""))
+        return int(re.sub(r"\D", "", await self.text("seen").inner_text()))
 
     async def sees(self, count: int) -> None:
-        """Wait until the page says that it has seen so many events."""
-        script = "n => Number(document.getElementById('seen').textContent.replace(',', '')) >= n"
+        """Wait until the page says that it has seen so many events, or about so many: a busy gateway estimates."""
+        script = r"n => Number(document.getElementById('seen').textContent.replace(/\D/g, '')) >= n"
         await self.becomes(script, count)
 
     async def column(self, path: str) -> list[str]:

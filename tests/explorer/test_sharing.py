@@ -158,7 +158,7 @@ async def test_the_list_of_streams_is_renewed_under_search_and_focus(explorer: E
     async def streams(route: Route) -> None:
         nonlocal calls
         calls += 1
-        response = await route.fetch()
+        response = await route.fetch(max_retries=3)
         answer = await response.json()
         # A long list, and at each look one more.
         more = [{**answer[0], "name": f"more-{number}", "aliases": []} for number in range(6 + calls)]

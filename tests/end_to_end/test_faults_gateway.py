@@ -55,7 +55,9 @@ async def test_a_gateway_that_is_killed_under_five_hundred_clients(
     await loading
     counted = json.loads(await crowd.stdout.readline())
     assert await crowd.wait() == 0
-    assert min(counted["cuts"]) < HISTORY <= max(counted["cuts"]), "some were cut off mid-replay, and some mid-stream"
+    # Not how each ended when it had all.
+    cuts = counted["cuts"][: len(KILLS) * CLIENTS]
+    assert min(cuts) < HISTORY <= max(cuts), "some were cut off mid-replay, and some mid-stream"
     assert counted["responses"] == len(KILLS) + 1
     line = account("gateway killed twice", f"{RATE} events/s, {CLIENTS} clients")
     line.add(CLIENTS, counted["events"], counted["lost"], counted["repeated"], counted["gaps"])

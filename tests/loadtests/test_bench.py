@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ from typing import Any, ClassVar
 import pytest
 
 from loadtests.machine import free_port
+from loadtests.scenario import Scenario
 from loadtests.scenarios import SCENARIOS
 from loadtests.server import Server, get
 from tests.effort import SOAK_VARIABLE
@@ -44,10 +44,9 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.end_to_end
 @pytest.mark.kafka
 @needs_compiler
-@pytest.mark.parametrize("name", [scenario.name for scenario in TRIED])
-def test_a_scenario_runs_and_loses_nothing(kafka: str, tmp_path: Path, name: str) -> None:
-    scenario = next(one for one in SCENARIOS if one.name == name)
-    quick = scenario.quick()
+@pytest.mark.parametrize("scenario", TRIED, ids=[scenario.name for scenario in TRIED])
+def test_a_scenario_runs_and_loses_nothing(kafka: str, tmp_path: Path, scenario: Scenario) -> None:
+    name, quick = scenario.name, scenario.quick()
     result = bench(name, "--quick", "--kafka", kafka, "--output", str(tmp_path))
     measurements = json.loads((tmp_path / "results.json").read_text())["measurements"]
     assert {(one["scenario"], one["side"]) for one in measurements} == {(name, side.name) for side in scenario.sides}
@@ -59,9 +58,19 @@ def test_a_scenario_runs_and_loses_nothing(kafka: str, tmp_path: Path, name: str
     assert result.returncode == (0 if all(one["valid"] for one in measurements) else 1), result.stderr
     text = (tmp_path / "RESULTS.md").read_text()
     assert f"## {scenario.title}\n" in text
-    plots = re.findall(r"\]\(\./(\w+\.svg)\)", text)
-    assert ("memory.svg" in plots) == (quick.kind == "idle")
-    for plot in plots:
+
+
+@pytest.mark.end_to_end
+@pytest.mark.kafka
+@needs_compiler
+def test_a_report_of_several_scenarios_has_each_of_them_and_all_plots(kafka: str, tmp_path: Path) -> None:
+    names = ("hundred", "idle")
+    bench(*names, "--quick", "--kafka", kafka, "--output", str(tmp_path))
+    text = (tmp_path / "RESULTS.md").read_text()
+    for scenario in TRIED:
+        assert (f"## {scenario.title}\n" in text) == (scenario.name in names)
+    for plot in ("cpu.svg", "latency.svg", "memory.svg"):
+        assert f"](./{plot})" in text
         assert (tmp_path / plot).read_text().startswith("<svg")
 
 

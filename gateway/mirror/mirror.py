@@ -7,13 +7,15 @@ stores the position after the events in the same transaction. So the next proces
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import aclosing, suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.catalog.stream import Stream
 from gateway.client import State, StreamEvent, Subscription, bare
 from gateway.clock import Clock
+from gateway.cooperative import give_way
 from gateway.errors import InvalidPosition, LogError, LogUnavailable, Refused, TopicAbsent
 from gateway.eventlog.port import EventLog, LogWriter, shown_identity
 from gateway.mirror.meter import Meter
@@ -25,6 +27,9 @@ from gateway.text import counted
 
 GATHERED_BYTES = 4 * 1024 * 1024
 """The source is not read while this many bytes wait to be written."""
+
+APPEND_RECORDS, APPEND_BYTES = 1_000, 1024 * 1024
+"""No more is put into one append. A log gives each the same time: a large one may fail as often as it is tried."""
 
 POSITION_SECONDS = 5.0
 """A position that moved without events is stored not more often than this."""
@@ -60,6 +65,14 @@ class PositionMoved(Exception):
     """While the log was away, another mirror with this name was there, and stored something."""
 
 
+class Gathered(NamedTuple):
+    """Records that were read at once, their bytes, and the position of the source after them."""
+
+    records: list[NewRecord]
+    size: int
+    position: SourcePosition
+
+
 class Mirror:
     """One source into one stream. `name` is that of the position: a mirror that is started under the name of another
     takes over from it. `say` tells people what happens."""
@@ -87,9 +100,11 @@ class Mirror:
         self._say = say
         self._sleep = sleep
         self._writer: LogWriter | None = None
-        self._records: list[NewRecord] = []
+        self._gathered: deque[Gathered] = deque()
+        """What is read and not stored, the oldest first."""
         self._size = 0
         self._position = SourcePosition()
+        """Of all that is read."""
         self._stored = SourcePosition()
         self._stored_at = clock.monotonic()
         self._arrived = asyncio.Event()
@@ -123,7 +138,8 @@ class Mirror:
     async def _copy(self, stopped: asyncio.Task[Any]) -> None:
         """From the position that is stored, until `stopped` is done or the source has ended."""
         self._position = self._stored
-        self._records, self._size, self._over = [], 0, False
+        self._gathered.clear()
+        self._size, self._over = 0, False
         reading, writing = asyncio.create_task(self._read()), asyncio.create_task(self._write())
         try:
             await asyncio.wait([stopped, reading, writing], return_when=asyncio.FIRST_COMPLETED)
@@ -174,7 +190,8 @@ class Mirror:
 
     def _gather(self, events: list[StreamEvent], recorder: Recorder, returns: Returns, position: str) -> None:
         now = self._clock.now()
-        stored = 0
+        records: list[NewRecord] = []
+        size = 0
         returns.begin_batch()
         for event in events:
             record, time = recorder.record(event, now)
@@ -183,14 +200,23 @@ class Mirror:
                 self._meter.returned += 1
                 self._tell_once("returned", RETURNED)
                 continue
-            self._records.append(record)
-            self._size += len(event.data)
-            stored += 1
+            records.append(record)
+            size += len(event.data)
+            if len(records) >= APPEND_RECORDS or size >= APPEND_BYTES:
+                self._reach(event.id, records, size)
+                records, size = [], 0
         if not events:
             self._meter.idle()
         elif not position:
             self._tell_once("", "the source names no positions: what it sends while the mirror is away will be missing")
-        self._position = SourcePosition(position, self._position.events + stored)
+        self._reach(position, records, size)
+
+    def _reach(self, position: str, records: list[NewRecord], size: int) -> None:
+        """The source has been read up to here; these records, of so many bytes, are what is new."""
+        self._position = SourcePosition(position, self._position.events + len(records))
+        if records:
+            self._gathered.append(Gathered(records, size, self._position))
+            self._size += size
         self._arrived.set()
 
     def _tell_others(self, batch: list[StreamEvent]) -> None:
@@ -219,18 +245,32 @@ class Mirror:
 
     async def _write(self) -> None:
         while True:
+            await give_way()
             await self._due()
             if self._position == self._stored:
                 return
-            records, self._records, self._size = self._records, [], 0
-            position = self._position
-            self._room.set()
+            records, position = self._take()
             if not await self._store(records, position):
                 return
 
+    def _take(self) -> tuple[list[NewRecord], SourcePosition]:
+        """What to append next, and the position after it."""
+        records: list[NewRecord] = []
+        size, position = 0, self._position
+        while self._gathered and len(records) < APPEND_RECORDS and size < APPEND_BYTES:
+            oldest = self._gathered.popleft()
+            records += oldest.records
+            size += oldest.size
+            position = oldest.position
+        if not self._gathered:
+            position = self._position
+        self._size -= size
+        self._room.set()
+        return records, position
+
     async def _due(self) -> None:
         """Wait until there is something to store, or nothing more comes."""
-        while not self._records and not self._over:
+        while not self._gathered and not self._over:
             self._arrived.clear()
             moved = self._position != self._stored
             left = self._stored_at + POSITION_SECONDS - self._clock.monotonic()

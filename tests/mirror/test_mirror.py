@@ -260,6 +260,26 @@ async def test_a_log_that_is_slow_stops_the_reading(log: Log, monkeypatch: pytes
     assert max(log.appends) > 5
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_an_append_is_never_large(log: Log, monkeypatch: pytest.MonkeyPatch, *, at_once: bool) -> None:
+    monkeypatch.setattr(module, "APPEND_RECORDS", 10)
+    given = [message(number) for number in range(100)]
+    live = Live()
+    bench = Bench(log, live.response)
+    log.let.clear()
+    log.failures = [*["lose", ""] * 5]
+    running = asyncio.create_task(bench.run())
+    live.send(b"".join(given)) if at_once else live.send(*given)
+    live.end()
+    while not log.appends:  # noqa: ASYNC110  # there is no event for it
+        await asyncio.sleep(0)
+    log.let.set()
+    await running
+    assert numbers(await bench.values()) == list(range(100))
+    assert max(log.appends) == 10
+    assert log.position == SourcePosition(position(99), 100)
+
+
 async def test_a_stop_while_the_log_is_away(log: Log) -> None:
     log.available = False
     bench = Bench(log)

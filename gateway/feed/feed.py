@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -235,7 +236,7 @@ class Feed:
     def subjects(self, segment: Segment) -> dict[int, Subject]:
         """The subject for filters of each event in a segment."""
         key = ("subjects", segment.serial)
-        subjects: dict[int, Subject] | None = self._cache.get(key)
+        subjects: dict[int, Subject] | None = self._cache.get(key) or self._cache.shared.get(segment.serial)
         if subjects is None:
             subjects = {
                 index: subject_at(segment, index) for index, item in enumerate(segment.items) if item.data is not None
@@ -243,7 +244,12 @@ class Feed:
             if segment.subjects is None and self.newest - segment.number <= PARSED_SEGMENTS:
                 size = sum(parsed_size(segment.items[index].data or b"") + ITEM_OVERHEAD for index in subjects)
                 self._cache.put(key, subjects, size)
+            self._cache.shared.put(segment.serial, subjects)
         return subjects
+
+    def wait_for(self, segment: Segment) -> AbstractContextManager[None]:
+        """Wait to look into a segment, and do: whoever waits for the same gets the events that another has parsed."""
+        return self._cache.shared.wait(segment.serial)
 
     def _identifiers(self, segment: Segment) -> tuple[bytes, list[bytes]]:
         key = (self.timeline, segment.serial)

@@ -110,8 +110,9 @@ class Judge:
             return None
         judged: Judged | None = feed.judged(segment)
         if judged is None:
-            async with self._lock:
-                judged = feed.judged(segment) or await self._judge(feed, segment)
+            with feed.wait_for(segment):
+                async with self._lock:
+                    judged = feed.judged(segment) or await self._judge(feed, segment)
         self.count(judged.effort)
         return judged
 

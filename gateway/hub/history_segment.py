@@ -86,15 +86,14 @@ def decode_segment(taken: Iterable[RecordRun], positions: Mapping[TopicPartition
     for partition, stored in taken:
         begin = len(flat)
         for record in stored:
-            if parsed:
+            # What is large is parsed by whoever looks into it, one event at a time.
+            weight = parsed_size(record.value or b"") + ITEM_OVERHEAD if parsed else 0
+            if parsed and kept + weight <= PARSED_BYTES:
                 event, data, canary = decode(record, replayed=True)
-                # What is large is parsed again by whoever looks into it, one event at a time.
-                weight = 0 if data is None else parsed_size(data) + ITEM_OVERHEAD
-                fits = kept + weight <= PARSED_BYTES
-                kept += weight if fits else 0
-                events.append(event if fits else None)
+                kept += weight
             else:
-                data, canary, _ = glance(record)
+                event, (data, canary, _) = None, glance(record)
+            events.append(event)
             if canary:
                 canaries.add(len(flat))
             as_it_is = data is record.value and not record.headers

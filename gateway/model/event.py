@@ -21,13 +21,15 @@ Far below the recursion limits of the interpreter and of the C++ code that evalu
 
 # The pattern never fails once a quote has been met (a string that is not closed reaches to the end), so that a scan
 # takes linear time on any bytes.
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
-_NOT_BRACKETS = bytes(sorted(set(range(256)) - set(b"{}[]")))
+_STRING = re.compile(rb'"[^"]*"?')
+_AS_BRACES = bytes.maketrans(b"[]", b"{}")
+_NOT_BRACKETS = bytes(sorted(set(range(256)) - set(b'{}[]"')))
 _STEP = [0] * 256
-for _opening, _closing in (b"{}", b"[]"):
-    _STEP[_opening], _STEP[_closing] = 1, -1
+_STEP[ord("{")], _STEP[ord("}")] = 1, -1
 _PART = 65_536
 """Brackets that are looked at in one step: between two of them another thread may run."""
+_PEELED = 8
+"""Levels that are counted by taking away all that is empty: most events have no more."""
 _OBJECT, _ARRAY, _MEMBER, _VALUE = 184, 64, 100, 60
 """Bytes of CPython's objects: a dict with its first members, a list, another member, and a string or number with its
 reference."""
@@ -38,12 +40,20 @@ _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 
 def nesting(value: bytes) -> int:
     """How deep the objects and arrays of a JSON text lie in each other: 0 for a scalar, 1 for `{}`."""
-    brackets = _STRING.sub(b"", value).translate(None, _NOT_BRACKETS)
+    if b"\\" in value:
+        value = value.replace(b"\\\\", b"").replace(b'\\"', b"")
+    # Strings without brackets are empty now, and most are. Where one ends beside the next, both become one.
+    brackets = value.translate(_AS_BRACES, _NOT_BRACKETS).replace(b'""', b"")
+    brackets = _STRING.sub(b"", brackets)
+    peeled = 0
+    while brackets and peeled < _PEELED:
+        brackets = brackets.replace(b"{}", b"")
+        peeled += 1
     deepest = depth = 0
     for start in range(0, len(brackets), _PART):
         depths = list(accumulate(map(_STEP.__getitem__, brackets[start : start + _PART]), initial=depth))
         deepest, depth = max(deepest, *depths), depths[-1]
-    return deepest
+    return peeled + deepest
 
 
 def nested_beyond(value: bytes, depth: int) -> bool:

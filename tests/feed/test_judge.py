@@ -9,11 +9,15 @@ import pytest
 
 from gateway.cooperative import FairLock
 from gateway.errors import FilterExhausted
+from gateway.feed import feed as feed_module
+from gateway.feed.cache import BlockCache
 from gateway.feed.judge import ROUND, Effort, Judge
 from gateway.feed.selection import Selection
 from gateway.filters.compile import FilterBounds, compile_filter
 from gateway.hub.history_segment import HistorySegment
+from gateway.model.event import parse_again
 from gateway.model.record import Record
+from tests.feed.test_feed import feed_of, ring_of
 
 DEAR = "event.l.all(x, event.l.all(y, x == y))"
 
@@ -78,3 +82,35 @@ async def test_without_a_filter_nothing_is_paid() -> None:
     assert found[0] is not None
     assert judge.owed == 0
     assert await judge.segment(cast(Any, None), cast(Any, None)) is None
+
+
+@pytest.mark.parametrize("capacity", [0, 10**7])
+async def test_who_waits_for_the_same_segment_has_its_events_parsed_once(
+    monkeypatch: pytest.MonkeyPatch, capacity: int
+) -> None:
+    ring, cache, lock = ring_of(2, records=3), BlockCache(capacity), FairLock()
+    parsed: list[bytes] = []
+
+    def counted(data: bytes) -> dict[str, Any]:
+        parsed.append(data)
+        return parse_again(data)
+
+    monkeypatch.setattr(feed_module, "parse_again", counted)
+
+    async def follow(text: str) -> list[int]:
+        chosen = Selection(frozenset({"alpha"}), compile_filter(text))
+        feed, judge, sent = feed_of(ring, cache, chosen), Judge(chosen, lock, None), []
+        for number in range(2):
+            segment = ring.segment(number)
+            assert segment is not None
+            judged = await judge.segment(feed, segment)
+            assert judged is not None
+            sent += list(judged.chosen)
+        return sent
+
+    sent = await asyncio.gather(*(follow(f"event.n % 3 == {number}") for number in range(3)))
+    assert sent == [[0, 0], [1, 1], [2, 2]]
+    assert len(parsed) == 2 * 4
+    await follow("event.n == 17")
+    # Who comes later, and alone, finds what the cache has room for.
+    assert len(parsed) == (2 * 4 if capacity else 4 * 4)

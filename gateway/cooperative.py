@@ -16,6 +16,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from contextvars import Context
+from heapq import heappop, heappush
+from itertools import count
 from typing import Any, Self, TypeVar
 
 Result = TypeVar("Result")
@@ -33,6 +35,8 @@ PRIORITY_SECONDS = 0.005
 """Seconds that long work lets a live record pass at most, from when the log has noticed that one is there."""
 YIELD_SECONDS = 0.005
 """Seconds after which the work of one request yields to others."""
+PATIENCE = 1e-6
+"""Seconds that a step may wait for smaller ones, for each byte that it looks into: ten times of what that takes."""
 
 
 async def give_way() -> None:
@@ -112,9 +116,14 @@ class Yielder:
         self._loop = asyncio.get_running_loop()
         self._begun = self._loop.time()
 
+    @property
+    def is_due(self) -> bool:
+        """Whether this has run for long."""
+        return self._loop.time() - self._begun > YIELD_SECONDS
+
     async def give_way(self) -> None:
         """Let others run, where this has run for long."""
-        if self._loop.time() - self._begun > YIELD_SECONDS:
+        if self.is_due:
             await give_way()
             self._begun = self._loop.time()
 
@@ -160,25 +169,67 @@ live = Priority()
 
 
 class FairLock:
-    """Work of many tasks, one at a time: `async with` it, around a step that does not wait. In the order in which they
-    came; each step is followed by some rounds of the loop for all others, and lets a live record pass. That takes no
-    more than half of the time, however many records come."""
+    """Work of many tasks, one at a time: `async with` it, around a step that does not wait. Each step is followed by
+    some rounds of the loop for all others, and lets a live record pass. That takes no more than half of the time,
+    however many records come.
+
+    Steps are taken in the order in which they are due: a small one when it comes, and one of which `turn` tells that it
+    is large later. So who needs little does not wait behind all who need much, and these wait for a bounded time.
+    """
 
     def __init__(self) -> None:
-        self._lock = asyncio.Lock()
+        self._busy = False
+        self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
+        """When each is due, and a number that keeps the order of those who are due at the same time."""
+        self._numbers = count()
         self._begun = 0.0
         self._rested = 0.0
         self._works_until = 0.0
 
+    @asynccontextmanager
+    async def turn(self, size: int) -> AsyncIterator[None]:
+        """A step that looks into so many bytes."""
+        await self._acquire(size)
+        try:
+            yield
+        finally:
+            await self._end()
+
     async def __aenter__(self) -> None:
-        await self._lock.acquire()
-        self._begun = asyncio.get_running_loop().time()
+        await self._acquire(0)
 
     async def __aexit__(self, *error: object) -> None:
+        await self._end()
+
+    async def _acquire(self, size: int) -> None:
+        loop = asyncio.get_running_loop()
+        if self._busy:
+            due = loop.time() + size * PATIENCE
+            handed = loop.create_future()
+            heappush(self._waiting, (due, next(self._numbers), handed))
+            try:
+                await handed
+            except asyncio.CancelledError:
+                if not handed.cancelled():
+                    self._release()
+                raise
+        self._busy = True
+        self._begun = loop.time()
+
+    def _release(self) -> None:
+        """Hand it to who is due first; nobody else gets it in between."""
+        while self._waiting:
+            _, _, handed = heappop(self._waiting)
+            if not handed.done():
+                handed.set_result(None)
+                return
+        self._busy = False
+
+    async def _end(self) -> None:
         try:
             await self.give_way()
         finally:
-            self._lock.release()
+            self._release()
 
     async def give_way(self) -> None:
         """Yield between two parts of a long step. The lock is kept meanwhile: others that are due in these rounds

@@ -58,6 +58,47 @@ async def test_small_steps_follow_each_other() -> None:
     assert rounds == 0
 
 
+async def test_small_steps_go_before_large_ones_that_have_not_waited_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared, taken = FairLock(), []
+    waiting: list[asyncio.Task[None]] = []
+
+    async def step(name: str, size: int) -> None:
+        async with shared.turn(size):
+            taken.append(name)
+
+    async def come(name: str, size: int) -> None:
+        waiting.append(asyncio.create_task(step(name, size)))
+        await give_way()
+
+    async with shared:
+        await come("large", 10_000_000)
+        await come("medium", 100_000)
+        await come("small", 0)
+        await come("small too", 0)
+        loop = asyncio.get_running_loop()
+        later = loop.time() + 11
+        monkeypatch.setattr(loop, "time", lambda: later)
+        await come("late", 0)
+    await asyncio.gather(*waiting)
+    assert taken == ["small", "small too", "medium", "large", "late"]
+
+
+async def test_who_leaves_while_it_waits_keeps_nobody() -> None:
+    shared = FairLock()
+    waiting = []
+    async with shared:
+        for _ in range(5):
+            waiting.append(asyncio.create_task(one_step(shared)))
+            await give_way()
+        waiting[0].cancel()
+        await give_way()
+    # It has its turn, and is cancelled before it knows.
+    waiting[1].cancel()
+    async with asyncio.timeout(5):
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(result) for result in results] == [asyncio.CancelledError] * 2 + [type(None)] * 3
+
+
 async def test_a_step_that_fails_leaves_the_turn_to_others() -> None:
     shared = FairLock()
     for _ in range(2):

@@ -16,7 +16,7 @@ from gateway.feed.selection import Selection
 from gateway.filters.subject import Subject
 from gateway.hub.history_segment import decode_segment
 from gateway.hub.past import Past
-from gateway.model.record import Record, TopicPartition
+from gateway.model.record import Record, TopicPartition, sizes_of
 from gateway.observability import telemetry
 
 LONGEST_VALUE = 256
@@ -49,7 +49,7 @@ class Examiner:
         tally, grid = Tally(), self._grid
         if not records:
             return tally
-        async with self._lock:
+        async with self._lock.turn(sum(sizes_of(records))):
             begun = time.thread_time()
             parsed = self._by is not None or self._selection.reads
             segment = decode_segment([(partition, list(records))], {}, parsed)

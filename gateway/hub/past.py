@@ -208,6 +208,11 @@ class _Share:
         within = list(accumulate(sizes[: min(most, self._room)]))
         return min(bisect_left(within, self._left) + 1, len(within))
 
+    @property
+    def size(self) -> int:
+        """The bytes taken."""
+        return SEGMENT_BYTES - self._left
+
     def add(self, run: RecordRun, size: int) -> int:
         """Take a run of this many bytes; returns the bytes."""
         self.runs.append(run)
@@ -276,7 +281,7 @@ class _Frontier:
         if not self._runs and history.finished:
             # Beyond the last record there may be markers of transactions, or what was compacted away.
             self._positions.update(history.positions)
-        async with self._lock:
+        async with self._lock.turn(share.size):
             segment = decode_segment(share.runs, dict(self._positions), parsed)
         segment.exhausted = {partition: end for partition, end in merged.items() if history.positions[partition] >= end}
         return segment

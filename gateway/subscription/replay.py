@@ -108,7 +108,7 @@ class Replay:
             size = await self._send_alone(subscription, segment)
         else:
             consumed = subscription.cursor.consumed
-            async with self._past.lock:
+            async with self._past.lock.turn(segment.size):
                 found = feed.known_past_block(segment, consumed)
                 if found is None:
                     chosen, effort = await self._judge.history_segment(feed.selection, segment)
@@ -142,7 +142,7 @@ class Replay:
         selection = subscription.request.selection
         consumed = subscription.cursor.consumed
         frames: list[bytes] = []
-        async with self._past.lock:
+        async with self._past.lock.turn(segment.size):
             judged, effort = await self._judge.history_segment(selection, segment)
         self._judge.count(effort)
         chosen = iter(judged)

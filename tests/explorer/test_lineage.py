@@ -98,7 +98,8 @@ async def test_a_lineage_is_followed_and_a_declaration_is_tried(
     await expect(text).to_have_value(re.compile(r"from: \[wiki\.change\]"))
     await page.get_by_role("button", name="Try", exact=True).click()
     answer = explorer.text("trial-answer")
-    await expect(answer).to_have_text(re.compile(r"^[\d,]+ rows? of [\d,]+ records$"))
+    # On a slow machine they take more than a trial may; then it says so.
+    await expect(answer).to_have_text(re.compile(r"^[\d,]+ rows? of [\d,]+ records(; the records took more than .+)?$"))
     assert await page.locator("#trial .rows li").count() > 3
     await page.get_by_text("Schema of the rows").click()
     await expect(page.locator("#trial details pre")).to_contain_text("title: my/stream")

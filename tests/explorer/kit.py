@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 import time
 from collections.abc import AsyncIterator
@@ -160,12 +161,17 @@ class Explorer:
         """The addresses of the streams that were asked for; those that try a filter are not among them."""
         page.set_default_timeout(TIMEOUT)
         page.on("console", self._console)
-        page.on("pageerror", lambda error: self._said.append(str(error)))
+        page.on("pageerror", lambda error: self._hear(str(error)))
         page.context.on("request", self._request)
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            self._said.append(message.text)
+            self._hear(message.text)
+
+    def _hear(self, text: str) -> None:
+        self._said.append(text)
+        # For a test that fails before it looks.
+        logging.getLogger(__name__).warning("the page complains: %s", text)
 
     def _request(self, request: Request) -> None:
         # A saved page lies in a file.

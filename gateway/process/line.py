@@ -88,7 +88,10 @@ class Line(Generic[Taken]):
         """Tell that the loop runs, and what it has counted; one beat at a time, also where the supervisor is slow."""
         self._timer = self._loop.call_later(self._beat_seconds, self._beat)
         if not self._beat_waits:
-            self._beat_waits = self._post.send(self._beating)
+            # Before it is sent: the thread that sends may be through with it before this one goes on.
+            self._beat_waits = True
+            if not self._post.send(self._beating):
+                self._beat_waits = False
 
     def _beating(self) -> bytes:
         self._beat_waits = False

@@ -166,7 +166,7 @@ class Explorer:
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            self._hear(message.text)
+            self._hear(f"{message.text} ({message.location.get('url', '')})")
 
     def _hear(self, text: str) -> None:
         self._said.append(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import pickle
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection
 from typing import Any
@@ -141,3 +141,40 @@ async def test_a_worker_hears_of_others_that_do_not_answer() -> None:
         while not worker.silent:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         assert (worker.silent, worker.down) == (["worker-1"], ["worker-2"])
+
+
+@pytest.mark.parametrize("prompt", [True, False])
+async def test_a_worker_beats_on_however_fast_its_messages_are_sent(
+    monkeypatch: pytest.MonkeyPatch, *, prompt: bool
+) -> None:
+    async with line([]) as (worker, _, _taken):
+        waiting: list[Callable[[], bytes]] = []
+
+        def send(message: Callable[[], bytes]) -> bool:
+            waiting.append(message)
+            if prompt:
+                # As a thread that is through with it before the sender goes on.
+                message()
+            return True
+
+        monkeypatch.setattr(worker._post, "send", send)
+        for _ in range(3):
+            worker._beat()
+        assert len(waiting) == (3 if prompt else 1)
+        waiting[0]()
+        worker._beat()
+        assert len(waiting) == (4 if prompt else 2)
+
+
+async def test_a_beat_that_finds_no_room_is_sent_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with line([]) as (worker, _, _taken):
+        asked: list[object] = []
+
+        def send(message: object) -> bool:
+            asked.append(message)
+            return False
+
+        monkeypatch.setattr(worker._post, "send", send)
+        worker._beat()
+        worker._beat()
+        assert len(asked) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -27,7 +28,14 @@ from gateway.eventlog.kafka.reader import KafkaReader
 from gateway.eventlog.kafka.survey import listed, reach
 from gateway.eventlog.kafka.transactions import stop_producer
 from gateway.eventlog.kafka.trouble import trouble_of
-from gateway.eventlog.kafka.writer import POSITIONS, POSITIONS_SETTINGS, KafkaWriter, make_producer, start_producer
+from gateway.eventlog.kafka.writer import (
+    POSITIONS,
+    POSITIONS_SETTINGS,
+    KafkaWriter,
+    Patience,
+    make_producer,
+    start_producer,
+)
 from gateway.eventlog.offer import Fate, all_stored
 from gateway.eventlog.port import NO_STAMPS, SICK_SECONDS, Bounds, TopicState
 from gateway.eventlog.trouble import LASTING, Kind, Refusal, Trouble, demand, refuse
@@ -67,6 +75,8 @@ class KafkaLog:
         self._cluster = Cluster(addresses, self._options)
         self._producer = KafkaProducer(self._cluster)
         self._stopping: set[asyncio.Task[None]] = set()
+        self._patience: defaultdict[str, Patience] = defaultdict(Patience)
+        """Of the writers, by name."""
 
     def __repr__(self) -> str:
         return f"<KafkaLog {','.join(self._bootstrap)}>"
@@ -196,7 +206,8 @@ class KafkaLog:
             producer = make_producer(self._bootstrap, self._options, name)
             try:
                 await start_producer(producer, name)
-                return KafkaWriter(self._cluster, name, producer, await self._position(name, call))
+                position = await self._position(name, call)
+                return KafkaWriter(self._cluster, name, producer, position, self._patience[name])
             except BaseException:
                 self._stop(producer)
                 raise

@@ -38,6 +38,8 @@ stands behind it. A new writer of the same name ends it at once."""
 
 APPEND_SECONDS = CALL_SECONDS - CLOSE_SECONDS
 """A transaction that is not ended by then is given up, with time to let go of its producer."""
+LONGEST_APPEND = 20.0
+"""The same after several in a row that were given up; before the brokers abort it."""
 
 FENCED = (ProducerFenced, InvalidProducerEpoch)
 TOO_LARGE = (MessageSizeTooLargeError, RecordTooLargeError)
@@ -60,13 +62,32 @@ async def start_producer(producer: Any, name: str) -> None:
         raise LogUnavailable(f"Kafka: open the writer {name!r}: {why_refused(error) or repr(error)}") from error
 
 
-class KafkaWriter:
-    """A LogWriter over Kafka. Every append is a transaction."""
+class Patience:
+    """The seconds that an append of one name is given: twice as many after each that was given up. What is given up is
+    begun anew, and brokers that have just started are slow: with the same time it might never end."""
 
-    def __init__(self, cluster: Cluster, name: str, producer: Any, position: bytes | None) -> None:
+    def __init__(self) -> None:
+        self.seconds = APPEND_SECONDS
+
+    def grow(self) -> None:
+        """One was given up."""
+        self.seconds = min(2 * self.seconds, LONGEST_APPEND)
+
+    def reset(self) -> None:
+        """One has ended."""
+        self.seconds = APPEND_SECONDS
+
+
+class KafkaWriter:
+    """A LogWriter over Kafka. Every append is a transaction. All writers of a name share its patience."""
+
+    def __init__(
+        self, cluster: Cluster, name: str, producer: Any, position: bytes | None, patience: Patience | None = None
+    ) -> None:
         self._cluster = cluster
         self._name = name
         self._producer = producer
+        self._patience = patience or Patience()
         self.position = position
 
     async def append(
@@ -77,8 +98,9 @@ class KafkaWriter:
             raise LogUnavailable(f"Kafka: the writer {self._name!r} has failed; open another")
         named = {TopicPartition(topic, new.partition or 0) for topic, new in records}
         where = ", ".join(sorted({topic for topic, _ in named})) or POSITIONS.topic
-        deadline = asyncio.get_running_loop().time() + APPEND_SECONDS
-        async with within(APPEND_SECONDS, f"append to {where}"):
+        seconds = self._patience.seconds
+        deadline = asyncio.get_running_loop().time() + seconds
+        async with within(seconds, f"append to {where}"):
             demand(await self._cluster.leaders(named))
         try:
             async with asyncio.timeout_at(deadline):
@@ -90,11 +112,16 @@ class KafkaWriter:
             await self.close()
             raise WriterFenced(self._name) from error
         except FAILURES as error:
+            late = isinstance(error, TimeoutError)
+            if late:
+                self._patience.grow()
             await self.close()
-            raise LogUnavailable(f"Kafka: append to {where}: {error!r}") from error
+            why = f"not done within {seconds:g} s" if late else repr(error)
+            raise LogUnavailable(f"Kafka: append to {where}: {why}") from error
         except BaseException:
             await self.close()
             raise
+        self._patience.reset()
         self.position = position
         return locations
 

@@ -11,7 +11,7 @@ import pytest
 from gateway.errors import LogUnavailable
 from gateway.eventlog.kafka import transactions as kafka_transactions
 from gateway.eventlog.kafka import writer as kafka_writer
-from gateway.eventlog.kafka.writer import KafkaWriter
+from gateway.eventlog.kafka.writer import KafkaWriter, Patience
 from gateway.model.record import NewRecord, TopicPartition
 from tests.eventlog.kit import to
 
@@ -48,6 +48,19 @@ class Hanging:
         await asyncio.Event().wait()
 
 
+class Prompt:
+    """A producer whose every call is through at once."""
+
+    async def begin_transaction(self) -> None: ...
+
+    async def send(self, topic: str, *_: Any) -> asyncio.Future[Any]:
+        sent = asyncio.get_running_loop().create_future()
+        sent.set_result(SimpleNamespace(topic=topic, partition=0, offset=0))
+        return sent
+
+    async def commit_transaction(self) -> None: ...
+
+
 class Leaders:
     """A cluster whose partitions are led, or of which nothing is heard."""
 
@@ -78,6 +91,21 @@ async def test_an_append_ends_in_time(method: str) -> None:
     assert writer.position == b"before"
     with pytest.raises(LogUnavailable, match="open another"):
         await writer.append([], b"after")
+
+
+async def test_an_append_has_more_time_after_each_that_was_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_writer, "LONGEST_APPEND", 3 * SECONDS)
+    patience = Patience()
+    given = []
+    for _ in range(3):
+        given.append(patience.seconds)
+        writer = KafkaWriter(Leaders(), "name", Hanging("send"), None, patience)  # type: ignore[arg-type]
+        with pytest.raises(LogUnavailable, match=f"not done within {patience.seconds:g} s"):
+            await writer.append(to("topic", [NewRecord(b"{}")]), b"after")
+    assert given == [SECONDS, 2 * SECONDS, 3 * SECONDS]
+    writer = KafkaWriter(Leaders(), "name", Prompt(), None, patience)  # type: ignore[arg-type]
+    await writer.append([], b"after")
+    assert patience.seconds == SECONDS
 
 
 async def test_an_append_to_what_nobody_tells_of_ends_in_time() -> None:

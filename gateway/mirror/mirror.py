@@ -257,8 +257,11 @@ class Mirror:
         """What to append next, and the position after it."""
         records: list[NewRecord] = []
         size, position = 0, self._position
-        while self._gathered and len(records) < APPEND_RECORDS and size < APPEND_BYTES:
-            oldest = self._gathered.popleft()
+        while self._gathered:
+            oldest = self._gathered[0]
+            if records and (len(records) + len(oldest.records) > APPEND_RECORDS or size + oldest.size > APPEND_BYTES):
+                break
+            self._gathered.popleft()
             records += oldest.records
             size += oldest.size
             position = oldest.position

@@ -260,8 +260,8 @@ async def test_a_log_that_is_slow_stops_the_reading(log: Log, monkeypatch: pytes
     assert max(log.appends) > 5
 
 
-@pytest.mark.parametrize("at_once", [True, False])
-async def test_an_append_is_never_large(log: Log, monkeypatch: pytest.MonkeyPatch, *, at_once: bool) -> None:
+@pytest.mark.parametrize(("at_once", "most"), [(100, 10), (1, 10), (7, 9)])
+async def test_an_append_is_never_large(log: Log, monkeypatch: pytest.MonkeyPatch, at_once: int, most: int) -> None:
     monkeypatch.setattr(module, "APPEND_RECORDS", 10)
     given = [message(number) for number in range(100)]
     live = Live()
@@ -269,14 +269,14 @@ async def test_an_append_is_never_large(log: Log, monkeypatch: pytest.MonkeyPatc
     log.let.clear()
     log.failures = [*["lose", ""] * 5]
     running = asyncio.create_task(bench.run())
-    live.send(b"".join(given)) if at_once else live.send(*given)
+    live.send(*(b"".join(given[first : first + at_once]) for first in range(0, 100, at_once)))
     live.end()
     while not log.appends:  # noqa: ASYNC110  # there is no event for it
         await asyncio.sleep(0)
     log.let.set()
     await running
     assert numbers(await bench.values()) == list(range(100))
-    assert max(log.appends) == 10
+    assert max(log.appends) == most
     assert log.position == SourcePosition(position(99), 100)
 
 

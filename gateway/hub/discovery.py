@@ -99,7 +99,7 @@ class Discovery:
                 elif partition not in held:
                     wanted[partition] = topic in self.sought
         self.log_identity = await self._log.identity()
-        continued = await self._replaced(replaced)
+        continued = await self._replaced(replaced, states)
         # The last that is asked of the log: what takes long to find is not lost with what fails after it.
         begins = await self._beginnings.find(wanted)
         findings = Findings()
@@ -116,12 +116,15 @@ class Discovery:
 
     async def others(self, topics: Collection[str]) -> set[str]:
         """Those of the topics that are not there any more, or others than at the last look. Raises LogUnavailable."""
+        return await self._others(topics, self.known)
+
+    async def _others(self, topics: Collection[str], known: Mapping[str, TopicState]) -> set[str]:
         answers = await self._log.describe(topics)
         return {
             topic
             for topic in topics
             if not isinstance(told := answers.get(topic), Trouble)
-            and (told is None or told.identity != self.known[topic].identity)
+            and (told is None or told.identity != known[topic].identity)
         }
 
     def _take(
@@ -165,8 +168,11 @@ class Discovery:
             if partition.topic in existing and partition.partition < self.known[partition.topic].partitions
         }
 
-    async def _replaced(self, partitions: list[TopicPartition]) -> dict[TopicPartition, Break | Beginning | Trouble]:
-        """Where partitions of recreated topics continue, by the timestamp; one that held nothing begins."""
+    async def _replaced(
+        self, partitions: list[TopicPartition], states: Mapping[str, TopicState]
+    ) -> dict[TopicPartition, Break | Beginning | Trouble]:
+        """Where partitions of recreated topics continue, by the timestamp; one that held nothing begins. Of a topic
+        that was created once more meanwhile, the answers do not belong together."""
         if not partitions:
             return {}
         tails: dict[TopicPartition, ConsumedPosition] = {}
@@ -181,7 +187,9 @@ class Discovery:
                 found[partition] = at_first(told)
             else:
                 tails[partition], bounds[partition] = tail, told
-        return found | await self._recreated(tails, bounds)
+        found |= await self._recreated(tails, bounds)
+        others = await self._others({partition.topic for partition in partitions}, states)
+        return found | {place: absent(place.topic) for place in partitions if place.topic in others}
 
     async def _recreated(
         self, tails: Mapping[TopicPartition, ConsumedPosition], bounds: Mapping[TopicPartition, Bounds]

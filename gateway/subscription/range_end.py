@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from gateway.clock import Clock
 from gateway.errors import Refused
+from gateway.eventlog.port import TopicState
 from gateway.eventlog.trouble import demand
 from gateway.hub.history import first_records
 from gateway.hub.hub import Hub
@@ -17,16 +18,15 @@ from gateway.subscription.subscription import Request
 async def is_over_before(hub: Hub, request: Request, start: Start, clock: Clock) -> bool:
     """Whether nothing of the range comes after where it starts."""
     until = request.until
-    if until is None or not await _knows_all(hub, request):
-        return False
-    if not hub.sick.keys().isdisjoint(start.waiting):
+    known = _known(hub, request)
+    if until is None or not hub.sick.keys().isdisjoint(start.waiting):
         return False
     passed = clock.now() >= until
     existing = [partition for partition in start.next_offsets if partition.topic in hub.discovery.existing]
     # What is requested from a time beyond the range is read again for the overlap alone.
     open_partitions = [partition for partition in existing if not _begins_at(request, partition, until)]
     if not open_partitions:
-        return passed
+        return passed and await _is_all(hub, known)
     bounds = demand(await hub.log.bounds(open_partitions))
     ends = {partition: bounds[partition].end for partition in open_partitions}
     times: list[int | None] = []
@@ -41,18 +41,19 @@ async def is_over_before(hub: Hub, request: Request, start: Start, clock: Clock)
             times.append(held.consumed.timestamp)
     first = await first_records(hub.log, in_log, ends)
     times += [None if record is None else record.timestamp for record in first.values()]
-    return all(passed if time is None else time >= until for time in times)
+    return all(passed if time is None else time >= until for time in times) and await _is_all(hub, known)
 
 
 async def is_read(hub: Hub, request: Request, read: Mapping[TopicPartition, int]) -> bool:
     """Whether the log holds nothing beyond these positions."""
-    if not await _knows_all(hub, request):
-        return False
+    known = _known(hub, request)
     try:
         bounds = demand(await hub.log.bounds(list(read)))
     except Refused:
         return False  # What the log does not give may hold something.
-    return all(next_offset >= bounds[partition].end for partition, next_offset in read.items())
+    return all(next_offset >= bounds[partition].end for partition, next_offset in read.items()) and await _is_all(
+        hub, known
+    )
 
 
 def _begins_at(request: Request, partition: TopicPartition, time: int) -> bool:
@@ -65,11 +66,17 @@ def _begins_at(request: Request, partition: TopicPartition, time: int) -> bool:
     )
 
 
-async def _knows_all(hub: Hub, request: Request) -> bool:
-    """Whether the hub knows every topic and partition that the log has by now: one may hold what is missing."""
-    discovery, topics = hub.discovery, request.selection.topics
-    known = {topic: discovery.known[topic] for topic in topics & discovery.existing}
-    if await hub.log.describe(topics) == known:
+def _known(hub: Hub, request: Request) -> dict[str, TopicState | None]:
+    """The topics of the request as the hub knows them now, None where it knows of none."""
+    known, existing = hub.discovery.known, hub.discovery.existing
+    return {topic: known[topic] if topic in existing else None for topic in request.selection.topics}
+
+
+async def _is_all(hub: Hub, known: Mapping[str, TopicState | None]) -> bool:
+    """Whether the log has no other topic and partition than were known before it was asked: one may hold what is
+    missing, and of one that was created again meanwhile the answers may be about the former."""
+    there = {topic: state for topic, state in known.items() if state is not None}
+    if await hub.log.describe(known.keys()) == there:
         return True
     hub.look_again()
     return False

@@ -152,7 +152,7 @@ class Reader:
             for partition in subscription.waiting
         ):
             return False
-        if not await range_end.is_read(self.hub, self.request, read):
+        if not await range_end.is_read(self.hub, self.request, read) or not self.is_current():
             return False
         frames: list[bytes] = []
         subscription.finish_partitions(subscription.open_partitions(), frames)

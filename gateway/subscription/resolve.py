@@ -73,8 +73,9 @@ class Resolver:
             else:
                 left[partition] = requested, cut
         if left:
-            await self.confirm(partitions)
+            identities = self._identities(partitions)
             await self._resolve_in_log(left, origin, start)
+            await self._confirm(identities, {partition: requested for partition, (requested, _) in left.items()}, start)
         return start
 
     async def _resolve_in_log(
@@ -125,17 +126,28 @@ class Resolver:
                 raise TopicAbsent(partition.topic)
         return {partition for partition in unknown if isinstance(states.get(partition.topic), Trouble)}
 
-    async def confirm(self, partitions: Collection[TopicPartition]) -> None:
-        """Raises TopicAbsent where the log holds another topic than the ring does: what was found in the one would be
-        looked for in the other."""
+    def _identities(self, partitions: Collection[TopicPartition]) -> dict[str, str]:
         discovery = self._hub.discovery
         topics = {partition.topic for partition in partitions} & discovery.existing
-        states = await self._log.describe(topics)
-        for topic in topics:
+        return {topic: discovery.known[topic].identity for topic in topics}
+
+    async def _confirm(
+        self,
+        identities: Mapping[str, str],
+        found: Mapping[TopicPartition, RequestedPosition | None],
+        start: Start,
+    ) -> None:
+        """Raises TopicAbsent where the log holds other topics than before it was asked: some of the answers may belong
+        to the one, and some to the other. Partitions that were found in a topic of which it tells no more wait."""
+        states = await self._log.describe(identities)
+        for topic, identity in identities.items():
             state = states.get(topic)
             if isinstance(state, Trouble):
-                continue  # Its partitions tell what it is.
-            if state is None or state.identity != discovery.known[topic].identity:
+                untold = {place: requested for place, requested in found.items() if place.topic == topic}
+                start.gaps = [gap for gap in start.gaps if gap.partition not in untold]
+                for partition, requested in untold.items():
+                    self._wait(partition, requested, start)
+            elif state is None or state.identity != identity:
                 self._hub.look_again()
                 raise TopicAbsent(topic)
 

@@ -282,3 +282,30 @@ async def test_a_topic_that_is_created_again_while_the_ring_is_filled_holds_up_n
         assert not log.vanish
         fill(log, ALPHA, [999_600])
         await until(lambda: 1 in held(hub, ALPHA), hub)
+
+
+async def test_where_a_topic_goes_on_that_is_created_once_more_meanwhile_is_asked_again() -> None:
+    """Else it would go on behind as many records as the one between had."""
+
+    class Between(MemoryLog):
+        between = False
+
+        async def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | Trouble | None]:
+            if self.between:
+                self.between = False
+                self.delete_topic("alpha")
+                self.create_topic("alpha")
+                found = await super().find(times)
+                fill(self, ALPHA, [999_600, 999_700, 999_800, 999_900])
+                return found
+            return await super().find(times)
+
+    log = Between()
+    log.create_topic("alpha")
+    fill(log, ALPHA, [999_500])
+    async with running(hub_over(log)) as hub:
+        log.delete_topic("alpha")
+        log.create_topic("alpha")
+        fill(log, ALPHA, [999_100, 999_200, 999_300])
+        log.between = True
+        await until(lambda: not log.between and held(hub, ALPHA) == [0, 1, 2, 3], hub)

@@ -52,7 +52,7 @@ async def _first_difference(log: EventLog, ring: Ring, partition: TopicPartition
             return False
         return (record.timestamp, record.key, glance(record).data) == (item.consumed.timestamp, item.key, item.data)
 
-    newest = ring.before(partition, end)
+    newest = ring.before(partition, min(end, ring.end(partition)))
     if newest is None or await is_there(newest.offset):
         return end
     low, high = ring.start(partition).offset + 1, newest.offset

@@ -284,9 +284,9 @@ class Ring:
                 return
 
     def before(self, partition: TopicPartition, offset: int) -> ConsumedPosition | None:
-        """The last record below this offset that was read, where the ring knows which that is."""
+        """The last record below this offset, where the ring knows which that is: what was not read yet may hold one."""
         state = self._partitions.get(partition)
-        if state is None or offset <= state.start.offset:
+        if state is None or not state.start.offset < offset <= state.end:
             return None
         if offset > state.tail.offset:
             return state.tail

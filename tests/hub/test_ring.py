@@ -138,6 +138,8 @@ class RingMachine(RuleBasedStateMachine):
         offset = data.draw(st.integers(-1, self.ends[partition] + 1))
         read = [self.start[partition], *(consumed for _, held, consumed in self.records() if held == partition)]
         before = max((consumed for consumed in read if consumed.offset < offset), default=None)
+        if offset > self.ends[partition]:
+            before = None  # What was not read yet may hold a record.
         assert self.ring.before(partition, offset) == before
         assert self.ring.start(partition) == self.start[partition]
 

@@ -70,6 +70,18 @@ async def test_the_record_just_before_the_start_has_lost_nothing(log: MemoryLog)
     assert not start.gaps
 
 
+async def test_what_expired_before_the_hub_had_read_it_is_told(log: MemoryLog) -> None:
+    """The last record that the hub has read is not the last before the start of the log."""
+    fill(log, ALPHA, [10, 20])
+    async with hub_of(log) as hub:
+        fill(log, ALPHA, [30, 40, 50])
+        log.truncate("alpha", 0, 4)
+        # It was away from the log, and has not read on yet.
+        hub.available = False
+        start = await Resolver(hub).resolve(Origin({ALPHA: RequestedPosition(1, 20)}), [ALPHA, BETA])
+    assert gaps(start) == [(ALPHA, 1, 4, "expired")]
+
+
 async def test_an_offset_alone_past_the_end_is_future_and_goes_on_live(log: MemoryLog) -> None:
     fill(log, ALPHA, [10, 20])
     start = await resolve(log, (ALPHA, RequestedPosition(7, None)))

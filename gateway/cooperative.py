@@ -116,9 +116,14 @@ class Yielder:
         self._loop = asyncio.get_running_loop()
         self._begun = self._loop.time()
 
+    @property
+    def is_due(self) -> bool:
+        """Whether this has run for long."""
+        return self._loop.time() - self._begun > YIELD_SECONDS
+
     async def give_way(self) -> None:
         """Let others run, where this has run for long."""
-        if self._loop.time() - self._begun > YIELD_SECONDS:
+        if self.is_due:
             await give_way()
             self._begun = self._loop.time()
 

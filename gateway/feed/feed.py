@@ -7,7 +7,7 @@ Live, lagging and resumed clients take the same blocks.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
@@ -121,6 +121,14 @@ class Feed:
             return None
         cached: Block | None = self._cache.get((self._serial, segment.serial))
         return cached or self._make(segment, self._choose(segment))
+
+    def following(self, number: int, most: int) -> Iterator[Segment]:
+        """The segments behind this one that the ring holds, so many at most."""
+        for later in range(number + 1, number + 1 + most):
+            segment = self._ring.segment(later)
+            if segment is None:
+                return
+            yield segment
 
     def judged(self, segment: Segment) -> Any:
         """The judgement of the segment for this selection, if there is one; see `judge.Judged`."""

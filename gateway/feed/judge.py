@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from gateway.cooperative import FairLock
+from gateway.cooperative import FairLock, Yielder
 from gateway.errors import FilterExhausted
 from gateway.feed.feed import LARGE_SEGMENT, Chosen, Feed
 from gateway.feed.selection import Selection
@@ -23,6 +23,8 @@ from gateway.observability import telemetry
 
 Charge = Callable[[int], float]
 """Told how many steps were spent; gives the seconds until they are paid for."""
+AHEAD_SEGMENTS, AHEAD_BYTES = 16, 16_384
+"""So many segments are judged ahead, of so many bytes each."""
 ROUND = 100
 """Events after which it is looked how many of them a filter had too few steps for: more than half end its stream."""
 
@@ -113,8 +115,19 @@ class Judge:
             with feed.wait_for(segment):
                 async with self._lock.turn(segment.size):
                     judged = feed.judged(segment) or await self._judge(feed, segment)
+                    await self._look_ahead(feed, segment)
         self.count(judged.effort)
         return judged
+
+    async def _look_ahead(self, feed: Feed, judged: Segment) -> None:
+        """Judge some small segments behind this one too: who catches up would wait for a turn for each."""
+        yielder = Yielder()
+        for segment in feed.following(judged.number, AHEAD_SEGMENTS):
+            if segment.size > AHEAD_BYTES or yielder.is_due or feed.judged(judged) is None:
+                return  # Where there is no room to remember one, it is not judged before its time.
+            if self.must_ask(feed, segment):
+                await self._judge(feed, segment)
+                judged = segment
 
     async def _judge(self, feed: Feed, segment: Segment) -> Judged:
         selection, bench = feed.selection, Bench(self._filter)

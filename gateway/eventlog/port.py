@@ -95,13 +95,16 @@ class LogReader(Protocol):
         self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
     ) -> None:
         """Read these partitions from these offsets, and no others. Prefetched records are dropped. `stamps` are
-        those that batches had at these positions. Raises LogUnavailable; `fetch` reports trouble of a partition."""
+        those that batches had at these positions. A topic is the one that is there when this returns: where it is
+        created again later, its partitions are absent. Raises LogUnavailable; `fetch` reports trouble of a partition.
+        """
         ...
 
     async def add(
         self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
     ) -> None:
-        """Read these partitions too, from these offsets; the others keep their position. Raises LogUnavailable."""
+        """Read these partitions too, from these offsets; the others keep their position. As with `assign`, a topic
+        that is created again later is another. Raises LogUnavailable."""
         ...
 
     async def fetch(

@@ -243,6 +243,23 @@ async def test_a_topic_created_again_is_another(bench: Bench, topic: str) -> Non
         await reader.close()
 
 
+async def test_a_topic_created_again_before_the_first_record_is_read_is_another(bench: Bench, topic: str) -> None:
+    """Whoever has asked which topic it is, after it was added, must be able to rely on that."""
+    partition = TopicPartition(topic, 0)
+    await bench.log.create(topic)
+    await bench.log.append(topic, numbered(3))
+    readers = [await bench.log.reader({}) for _ in range(2)]
+    readers.append(await bench.log.reader({partition: 3}))
+    await readers[0].assign({partition: 3})
+    await readers[1].add({partition: 3})
+    await bench.log.delete(topic)
+    await bench.log.create(topic)
+    await bench.log.append(topic, numbered(8))
+    for reader in readers:
+        assert (await refused(reader, partition)).kind is Kind.ABSENT
+        await reader.close()
+
+
 async def test_a_log_is_told_from_others_by_what_stays(bench: Bench) -> None:
     identity = await bench.log.identity()
     assert identity

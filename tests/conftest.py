@@ -16,6 +16,7 @@ import pytest
 from hypothesis import settings
 
 from tests.effort import USUAL
+from tests.failures import Failures
 from tests.services.kafka import JARS_VARIABLE, KafkaBroker, KafkaCluster, jars, running_broker
 from tests.services.redis import RedisServer, redis_program
 from tests.told import Gatherer
@@ -41,6 +42,7 @@ SLOWEST = (
 def pytest_configure(config: pytest.Config) -> None:
     """What tests tell comes together at the end."""
     config.pluginmanager.register(Gatherer(config))
+    config.pluginmanager.register(Failures())
 
 
 def pytest_collection_finish() -> None:

@@ -234,6 +234,8 @@ export class LiveView {
     if (message.kind === "state") {
       this.#state = message.state;
       if (message.state.name === "connecting" || message.state.name === "reconnecting") this.#caught = false;
+      // What is said to be finished is there, for whoever saves it at once.
+      if (message.state.name === "ended") this.#show();
     } else this.#batch(message);
     this.#showStatus();
   }

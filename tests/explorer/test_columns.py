@@ -22,6 +22,10 @@ FROM_THE_TOP = """path => {
 """The values of a column, as they are seen from the top."""
 
 
+ROWS_ONCE_FINISHED = """() => document.getElementById('state').textContent === 'Finished'
+    && document.getElementById('grid').ariaRowCount"""
+
+
 async def test_a_click_on_a_head_sorts_all_of_the_range(explorer: Explorer) -> None:
     page = explorer.page
     await explorer.open("?streams=wiki.change&since=1m&until=25s&columns=title,length.new")
@@ -134,7 +138,9 @@ async def test_what_is_older_is_fetched_without_hole_or_double(explorer: Explore
 async def test_the_events_are_a_table_for_spreadsheets(explorer: Explorer) -> None:
     page = explorer.page
     await explorer.open("?streams=wiki.change&columns=title,bot&since=10s&until=5s")
-    await explorer.state("Finished")
+    # In the moment in which it says so, all is there.
+    finished = await page.wait_for_function(ROWS_ONCE_FINISHED)
+    assert await finished.json_value() == str(await explorer.seen() + 1)
     async with page.expect_download() as download:
         await page.get_by_role("button", name="Get code").click()
         await page.get_by_role("button", name="Download CSV").click()

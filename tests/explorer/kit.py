@@ -102,16 +102,15 @@ class Feed:
         await self.log.append("late", late)
 
     async def run(self) -> None:
-        """Write until cancelled. Each event has the time when it was due: a span has as many as any other, also after
-        this had to wait for a core."""
-        began, written = time.time(), 0
+        """Write until cancelled."""
+        began, written = time.monotonic(), 0
         while True:
-            due = int((time.time() - began) * RATE)
-            if due > written:
-                moments = [int(began * 1000) + number * 1000 // RATE for number in range(written, due)]
-                await self.log.append("wiki.change", [self._change(moment) for moment in moments])
-                await self.log.append("numbers", [self._count(moment) for moment in moments])
-                written = due
+            due = int((time.monotonic() - began) * RATE) - written
+            if due > 0:
+                now = int(time.time() * 1000)
+                await self.log.append("wiki.change", [self._change(now) for _ in range(due)])
+                await self.log.append("numbers", [self._count(now) for _ in range(due)])
+                written += due
             await asyncio.sleep(0.02)
 
     async def put(self, stream: str, *events: dict[str, Any]) -> None:

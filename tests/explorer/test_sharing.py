@@ -93,12 +93,16 @@ async def test_whoever_comes_back_need_not_catch_up(explorer: Explorer) -> None:
     await explorer.state("Resting")
     asked = len(explorer.streams)
     # The click comes before the stream is back.
-    script = """async () => {
+    script = """() => new Promise(done => {
         const state = document.getElementById('state');
-        while (state.textContent !== 'Connecting') await new Promise(done => setTimeout(done, 1));
-        document.querySelector('[data-back=""]').click();
-    }"""
-    await page.evaluate(f"async () => {{ ({LOOKED_AT})(true); await ({script})(); }}")
+        new MutationObserver((_, observer) => {
+            if (state.textContent !== 'Connecting') return;
+            observer.disconnect();
+            document.querySelector('[data-back=""]').click();
+            done();
+        }).observe(state, { childList: true, characterData: true, subtree: true });
+    })"""
+    await page.evaluate(f"async () => {{ const clicked = ({script})(); ({LOOKED_AT})(true); await clicked; }}")
     await explorer.state("Live")
     # What begins anew says since when; what goes on has an id instead.
     assert any("since=" in url for url in explorer.streams[asked:])

@@ -114,11 +114,10 @@ class Discovery:
         self._take([topic for topic in topics if topic not in hidden], states, hidden, begins, findings, wanted)
         return findings
 
-    async def others(self, topics: Collection[str]) -> set[str]:
-        """Those of the topics that are not there any more, or others than at the last look. Raises LogUnavailable."""
-        return await self._others(topics, self.known)
-
-    async def _others(self, topics: Collection[str], known: Mapping[str, TopicState]) -> set[str]:
+    async def others(self, topics: Collection[str], known: Mapping[str, TopicState] | None = None) -> set[str]:
+        """Those of the topics that are not there any more, or others than at the last look, or than in `known`. Raises
+        LogUnavailable."""
+        known = self.known if known is None else known
         answers = await self._log.describe(topics)
         return {
             topic
@@ -188,7 +187,7 @@ class Discovery:
             else:
                 tails[partition], bounds[partition] = tail, told
         found |= await self._recreated(tails, bounds)
-        others = await self._others({partition.topic for partition in partitions}, states)
+        others = await self.others({partition.topic for partition in partitions}, states)
         return found | {place: absent(place.topic) for place in partitions if place.topic in others}
 
     async def _recreated(

@@ -18,15 +18,15 @@ from gateway.subscription.subscription import Request
 async def is_over_before(hub: Hub, request: Request, start: Start, clock: Clock) -> bool:
     """Whether nothing of the range comes after where it starts."""
     until = request.until
-    known = _known(hub, request)
     if until is None or not hub.sick.keys().isdisjoint(start.waiting):
         return False
+    known = _known(hub, request)
     passed = clock.now() >= until
     existing = [partition for partition in start.next_offsets if partition.topic in hub.discovery.existing]
     # What is requested from a time beyond the range is read again for the overlap alone.
     open_partitions = [partition for partition in existing if not _begins_at(request, partition, until)]
     if not open_partitions:
-        return passed and await _is_all(hub, known)
+        return passed and await _is_all(hub, request, known)
     bounds = demand(await hub.log.bounds(open_partitions))
     ends = {partition: bounds[partition].end for partition in open_partitions}
     times: list[int | None] = []
@@ -41,7 +41,7 @@ async def is_over_before(hub: Hub, request: Request, start: Start, clock: Clock)
             times.append(held.consumed.timestamp)
     first = await first_records(hub.log, in_log, ends)
     times += [None if record is None else record.timestamp for record in first.values()]
-    return all(passed if time is None else time >= until for time in times) and await _is_all(hub, known)
+    return all(passed if time is None else time >= until for time in times) and await _is_all(hub, request, known)
 
 
 async def is_read(hub: Hub, request: Request, read: Mapping[TopicPartition, int]) -> bool:
@@ -51,9 +51,8 @@ async def is_read(hub: Hub, request: Request, read: Mapping[TopicPartition, int]
         bounds = demand(await hub.log.bounds(list(read)))
     except Refused:
         return False  # What the log does not give may hold something.
-    return all(next_offset >= bounds[partition].end for partition, next_offset in read.items()) and await _is_all(
-        hub, known
-    )
+    has_all = all(next_offset >= bounds[partition].end for partition, next_offset in read.items())
+    return has_all and await _is_all(hub, request, known)
 
 
 def _begins_at(request: Request, partition: TopicPartition, time: int) -> bool:
@@ -66,17 +65,16 @@ def _begins_at(request: Request, partition: TopicPartition, time: int) -> bool:
     )
 
 
-def _known(hub: Hub, request: Request) -> dict[str, TopicState | None]:
-    """The topics of the request as the hub knows them now, None where it knows of none."""
-    known, existing = hub.discovery.known, hub.discovery.existing
-    return {topic: known[topic] if topic in existing else None for topic in request.selection.topics}
+def _known(hub: Hub, request: Request) -> dict[str, TopicState]:
+    """Those topics of the request that exist, as the hub knows them now."""
+    discovery = hub.discovery
+    return {topic: discovery.known[topic] for topic in request.selection.topics & discovery.existing}
 
 
-async def _is_all(hub: Hub, known: Mapping[str, TopicState | None]) -> bool:
+async def _is_all(hub: Hub, request: Request, known: Mapping[str, TopicState]) -> bool:
     """Whether the log has no other topic and partition than were known before it was asked: one may hold what is
     missing, and of one that was created again meanwhile the answers may be about the former."""
-    there = {topic: state for topic, state in known.items() if state is not None}
-    if await hub.log.describe(known.keys()) == there:
+    if await hub.log.describe(request.selection.topics) == known:
         return True
     hub.look_again()
     return False

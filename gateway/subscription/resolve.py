@@ -75,7 +75,7 @@ class Resolver:
         if left:
             identities = self._identities(partitions)
             await self._resolve_in_log(left, origin, start)
-            await self._confirm(identities, {partition: requested for partition, (requested, _) in left.items()}, start)
+            await self._confirm(identities, left, start)
         return start
 
     async def _resolve_in_log(
@@ -134,7 +134,7 @@ class Resolver:
     async def _confirm(
         self,
         identities: Mapping[str, str],
-        found: Mapping[TopicPartition, RequestedPosition | None],
+        found: Mapping[TopicPartition, tuple[RequestedPosition | None, int | None]],
         start: Start,
     ) -> None:
         """Raises TopicAbsent where the log holds other topics than before it was asked: some of the answers may belong
@@ -143,10 +143,10 @@ class Resolver:
         for topic, identity in identities.items():
             state = states.get(topic)
             if isinstance(state, Trouble):
-                untold = {place: requested for place, requested in found.items() if place.topic == topic}
-                start.gaps = [gap for gap in start.gaps if gap.partition not in untold]
-                for partition, requested in untold.items():
-                    self._wait(partition, requested, start)
+                start.gaps = [gap for gap in start.gaps if gap.partition.topic != topic]
+                for partition, (requested, _) in found.items():
+                    if partition.topic == topic:
+                        self._wait(partition, requested, start)
             elif state is None or state.identity != identity:
                 self._hub.look_again()
                 raise TopicAbsent(topic)

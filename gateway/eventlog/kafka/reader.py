@@ -97,14 +97,14 @@ class KafkaReader:
         self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
     ) -> None:
         """See LogReader. Fetches for other partitions continue."""
-        for partition in positions:
-            self._drop(partition)
-        # Nobody reads these: which topics they are by now is learnt anew.
-        unread = {topic for topic, _ in positions} - {topic for topic, _ in self._buffers}
+        # Nobody else reads these: which topics they are by now is learnt anew.
+        unread = {topic for topic, _ in positions} - {topic for topic, _ in self._buffers.keys() - positions.keys()}
+        bound = await self._cluster.topics(unread) if unread else {}
         for topic in unread:
             self._bound.pop(topic, None)
-        self._bound |= await self._cluster.topics(unread) if unread else {}
+        self._bound |= bound
         for partition, offset in positions.items():
+            self._drop(partition)
             self._buffers[partition] = PartitionBuffer(partition, offset, stamps.get(partition, NO_STAMP))
 
     def _drop(self, partition: TopicPartition) -> None:

@@ -132,6 +132,10 @@ async def test_a_broker_that_hangs_is_told_in_time(broker: KafkaBroker, topic: s
     finally:
         broker.resume()
     # A broker that has hung for long is out of its cluster for a while. What was given up may be stored all the same.
-    assert (await patiently(lambda: used.append(topic, [NewRecord(b"after")])))[0][1] > 0
+    last = (await patiently(lambda: used.append(topic, [NewRecord(b"after")])))[0][1]
+    values = await patiently(lambda: stored(used, topic, last + 1))
+    assert values[:: len(values) - 1] == [b"before", b"after"]
+    assert values.count(b"before") == 1
+    assert values.count(b"lost") <= 1
     await used.close()
     await fresh.close()

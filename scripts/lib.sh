@@ -7,8 +7,7 @@ unset PYTHONDONTWRITEBYTECODE
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
-# workers: how many tests run at once. There are two a processor, since one waits while the other works; four at the most, for
-# the memory that as many brokers take.
+# workers: how many tests run at once. There are two a processor, since one waits while the other works; four at the most.
 workers() { local cores; cores=$(nproc); echo $((cores < 2 ? 2 * cores : 4)); }
 has() { command -v "$1" >/dev/null 2>&1; }
 

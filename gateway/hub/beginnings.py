@@ -6,12 +6,12 @@ readers, not some thousands. The findings of one group stay, whatever becomes of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
 from gateway.clock import Clock
 from gateway.errors import LogUnavailable
-from gateway.eventlog.port import Bounds, EventLog
+from gateway.eventlog.port import Bounds, EventLog, TopicState
 from gateway.eventlog.trouble import FACTS, Kind, Trouble, absent, beyond
 from gateway.hub.last import consumed_before_each, newest_times
 from gateway.hub.seek import find_each
@@ -49,10 +49,12 @@ class Beginnings:
         self._ring_fill = ring_fill
         self._capacity = capacity
 
-    async def find(self, wanted: Mapping[TopicPartition, bool]) -> dict[TopicPartition, Beginning | Trouble]:
-        """Where each begins, at its first record or else at its newest part; or why that is not known. Where the log
-        goes away meanwhile, what was found counts, and the rest is in trouble. Raises LogUnavailable if it does not
-        answer at all."""
+    async def find(
+        self, wanted: Mapping[TopicPartition, bool], states: Mapping[str, TopicState]
+    ) -> dict[TopicPartition, Beginning | Trouble]:
+        """Where each begins, at its first record or else at its newest part; or why that is not known. `states` are
+        those of the topics before the log is asked. Where it goes away meanwhile, what was found counts, and the rest
+        is in trouble. Raises LogUnavailable if it does not answer at all."""
         if not wanted:
             return {}
         begins: dict[TopicPartition, Beginning | Trouble] = {}
@@ -66,13 +68,21 @@ class Beginnings:
                 unread[partition] = bounds
         for group in _groups(unread):
             try:
-                begins |= await self._newest_parts(group)
+                begins |= await self._of_one_topic(group, states)
             except LogUnavailable as error:
                 if not any(isinstance(begin, Beginning) for begin in begins.values()):
                     raise
                 away = Trouble(Kind.UNAVAILABLE, str(error))
                 return begins | {partition: away for partition in unread if partition not in begins}
         return begins
+
+    async def _of_one_topic(
+        self, bounds: Mapping[TopicPartition, Bounds], states: Mapping[str, TopicState]
+    ) -> dict[TopicPartition, Beginning | Trouble]:
+        """The newest part of each. Of a topic that was created again meanwhile, the answers do not belong together."""
+        found = await self._newest_parts(bounds)
+        others = await changed(self._log, {partition.topic for partition in bounds}, states)
+        return found | {partition: absent(partition.topic) for partition in bounds if partition.topic in others}
 
     async def _newest_parts(self, bounds: Mapping[TopicPartition, Bounds]) -> dict[TopicPartition, Beginning | Trouble]:
         """The newest part of each; of one with a batch that cannot be read, what lies behind that."""
@@ -119,6 +129,17 @@ class Beginnings:
             # ring can hold is not read.
             position = max(position, bounds.end - self._capacity // ITEM_OVERHEAD)
         return position
+
+
+async def changed(log: EventLog, topics: Collection[str], states: Mapping[str, TopicState]) -> set[str]:
+    """Those of the topics that are not there any more, or others than in `states`. Raises LogUnavailable."""
+    answers = await log.describe(topics)
+    return {
+        topic
+        for topic in topics
+        if not isinstance(told := answers.get(topic), Trouble)
+        and (told is None or told.identity != states[topic].identity)
+    }
 
 
 def at_first(bounds: Bounds) -> Beginning:

@@ -10,7 +10,7 @@ from gateway.clock import Clock
 from gateway.errors import OffsetOutOfRange, Refused, TopicAbsent
 from gateway.eventlog.port import Bounds, EventLog, TopicState
 from gateway.eventlog.trouble import Kind, Trouble, absent
-from gateway.hub.beginnings import Beginning, Beginnings, at_first, parted
+from gateway.hub.beginnings import Beginning, Beginnings, at_first, changed, parted
 from gateway.hub.last import consumed_before_each
 from gateway.hub.parting import find_cut
 from gateway.hub.ring import Ring
@@ -101,7 +101,7 @@ class Discovery:
         self.log_identity = await self._log.identity()
         continued = await self._replaced(replaced, states)
         # The last that is asked of the log: what takes long to find is not lost with what fails after it.
-        begins = await self._beginnings.find(wanted)
+        begins = await self._beginnings.find(wanted, states)
         findings = Findings()
         for partition, place in continued.items():
             if isinstance(place, Break):
@@ -114,17 +114,9 @@ class Discovery:
         self._take([topic for topic in topics if topic not in hidden], states, hidden, begins, findings, wanted)
         return findings
 
-    async def others(self, topics: Collection[str], known: Mapping[str, TopicState] | None = None) -> set[str]:
-        """Those of the topics that are not there any more, or others than at the last look, or than in `known`. Raises
-        LogUnavailable."""
-        known = self.known if known is None else known
-        answers = await self._log.describe(topics)
-        return {
-            topic
-            for topic in topics
-            if not isinstance(told := answers.get(topic), Trouble)
-            and (told is None or told.identity != known[topic].identity)
-        }
+    async def others(self, topics: Collection[str]) -> set[str]:
+        """Those of the topics that are not there any more, or others than at the last look. Raises LogUnavailable."""
+        return await changed(self._log, topics, self.known)
 
     def _take(
         self,
@@ -187,7 +179,7 @@ class Discovery:
             else:
                 tails[partition], bounds[partition] = tail, told
         found |= await self._recreated(tails, bounds)
-        others = await self.others({partition.topic for partition in partitions}, states)
+        others = await changed(self._log, {partition.topic for partition in partitions}, states)
         return found | {place: absent(place.topic) for place in partitions if place.topic in others}
 
     async def _recreated(

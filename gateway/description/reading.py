@@ -202,7 +202,13 @@ _RATES = record(
             "additionalProperties": record(
                 {
                     "newest": {"type": ["integer", "null"]},
-                    "counts": {"type": "array", "items": COUNT},
+                    "seconds": {**COUNT, "description": "The seconds that are counted, up to `end`."},
+                    "counts": {
+                        "type": "array",
+                        "items": COUNT,
+                        "description": "The events of each, the newest last. The zeros before the first event are "
+                        "left out.",
+                    },
                 }
             ),
         },

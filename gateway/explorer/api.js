@@ -7,7 +7,7 @@ import { advance, newestTime, parsePosition } from "./position.js";
  *   oldest: string | number | null, newest: string | number | null, rate: number, derived_from: string[], derived_into: string[],
  *   derivation: {operator: string, version: number, lag: number | null} | null, absent?: string[]}} Stream
  * @typedef {{name: string, stream: string, key: string[]}} StateView
- * @typedef {{end: number, streams: Record<string, {newest: number | null, counts: number[]}>}} Rates
+ * @typedef {{end: number, streams: Record<string, {newest: number | null, seconds: number, counts: number[]}>}} Rates
  * @typedef {{share: number | null, rate: number, size: number, ratio: number | null, matched: number, warnings: string[]}}
  *   Sample `warnings`: what the gateway says of names that the schema does not know; `rate` in events a second, `size` bytes of an event as sent, `ratio` what is left of them in gzip.
  */
@@ -85,8 +85,16 @@ export function views() {
 }
 
 /** Events in each of the last seconds, the newest last. @returns {Promise<Rates>} */
-export function rates() {
-  return json(RATES);
+export async function rates() {
+  return withSilence(await json(RATES));
+}
+
+/** The gateway leaves out the zeros before the first event. @param {Rates} told */
+function withSilence(told) {
+  for (const stream of Object.values(told.streams)) {
+    stream.counts = [...new Array(stream.seconds - stream.counts.length).fill(0), ...stream.counts];
+  }
+  return told;
 }
 
 /** That the gateway has no room for updates, or knows none. */
@@ -113,7 +121,7 @@ export async function* updates(signal) {
       if (done) return;
       clearTimeout(timer);
       timer = setTimeout(late, ANSWER);
-      for (const { data } of parser.feed(decoder.decode(value, { stream: true }))) if (data !== null) yield JSON.parse(data);
+      for (const { data } of parser.feed(decoder.decode(value, { stream: true }))) if (data !== null) yield withSilence(JSON.parse(data));
     }
   } catch (error) {
     throw silence.signal.aborted ? silence.signal.reason : error;

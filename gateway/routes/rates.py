@@ -52,7 +52,11 @@ class RateRoutes:
         for stream in self._catalog().streams.values():
             seconds = covered_seconds(self._hub, stream.topics, end)
             counts = self._hub.activity.counts(stream.topics, end, seconds)
-            streams[stream.name] = {"newest": self._newest(stream.topics), "counts": counts}
+            streams[stream.name] = {
+                "newest": self._newest(stream.topics),
+                "seconds": seconds,
+                "counts": _from_first_event(counts),
+            }
             await work.give_way()
         return orjson.dumps({"end": end * 1000, "streams": streams})
 
@@ -63,3 +67,9 @@ class RateRoutes:
         ]
         times = [tail.timestamp for partition in partitions if (tail := self._hub.ring.tail(partition)) is not None]
         return max(times, default=0) or None
+
+
+def _from_first_event(counts: list[int]) -> list[int]:
+    """The counts without the zeros before them: among a thousand streams most are silent."""
+    first = next((index for index, count in enumerate(counts) if count), len(counts))
+    return counts[first:]

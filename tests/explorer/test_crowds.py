@@ -86,7 +86,7 @@ async def test_among_a_thousand_streams_one_is_found_quickly(explorer: Explorer,
     page = explorer.page
     names = ["numbers", *(f"{head}.{number}" for number in range(250) for head in ("shop", "wiki", "bank", "rail"))]
     streams = [stream_document(name) for name in names]
-    rates = {name: {"newest": 1_767_225_600_000, "counts": [5] * 60} for name in names}
+    rates = {name: {"newest": 1_767_225_600_000, "seconds": 60, "counts": [5] * 60} for name in names}
 
     async def give(route: Route) -> None:
         if "event-stream" in route.request.headers.get("accept", ""):

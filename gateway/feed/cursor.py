@@ -9,6 +9,9 @@ from gateway.model.position.encoder import Pen
 from gateway.model.position.entry import Entry
 from gateway.model.record import Record, TopicPartition
 
+_NONE: set[TopicPartition] = set()
+"""Of those that have written no id yet, which most open streams have not: nothing is added to it."""
+
 
 class Cursor:
     """Consumed positions for a fixed set of partitions. Changing one and writing the id costs the same for a hundred
@@ -21,12 +24,13 @@ class Cursor:
         self._encoder = encoder
         self.consumed = dict(consumed)
         self._pen: Pen | None = None
-        self._stale: set[TopicPartition] = set()
+        self._stale = _NONE
 
     def advance(self, partition: TopicPartition, last: ConsumedPosition) -> None:
         """Say that everything up to this position has been read."""
         self.consumed[partition] = last
-        self._stale.add(partition)
+        if self._pen is not None:
+            self._stale.add(partition)
 
     def pass_by(self, partition: TopicPartition, passed: Sequence[ConsumedPosition]) -> list[bytes]:
         """Say that these positions, the next of one partition, have been passed; the position after each."""
@@ -75,6 +79,7 @@ class Cursor:
         encoder, consumed = self._encoder, self.consumed
         if self._pen is None:
             self._pen = encoder.pen(consumed)
+            self._stale = set()
         else:
             for partition in self._stale:
                 last = consumed[partition]

@@ -48,7 +48,6 @@ class LiveClient:
         "coding",
         "group",
         "holding",
-        "on_release",
         "packer",
         "quiet_since",
         "released",
@@ -67,8 +66,6 @@ class LiveClient:
         """Those with whom it is written to, while it is live."""
         self.quiet_since = 0.0
         self.released: asyncio.Future[int] | None = None
-        self.on_release: Callable[[int], None] | None = None
-        """Called at once, while the ring still holds that segment."""
         self.shared_before = (0, 0)
         self.charge: Callable[[int], float] | None = None
         """Told how many steps of its filter it has to pay for; gives the seconds until they are paid for."""
@@ -81,18 +78,19 @@ class LiveClient:
         """Whether what waits for the client is little enough for it to be live."""
         return self.transport.get_write_buffer_size() <= BUFFER_LIMIT
 
+    def on_release(self, number: int) -> None:
+        """Called at once, while the ring still holds the segment at which the task continues."""
+
     def release(self, number: int) -> None:
         """Hand the client back to its task, which continues at this segment."""
         if self.released is not None and not self.released.done():
-            if self.on_release is not None:
-                self.on_release(number)
+            self.on_release(number)
             self.released.set_result(number)
 
     def fail(self, number: int, error: Exception) -> None:
         """Hand the client back to its task, which is to end it: this segment cannot be delivered."""
         if self.released is not None and not self.released.done():
-            if self.on_release is not None:
-                self.on_release(number)
+            self.on_release(number)
             self.released.set_exception(error)
 
 

@@ -22,6 +22,10 @@ class Plain:
         return b""
 
 
+PLAIN = Plain()
+"""It keeps nothing, and so is one for all."""
+
+
 class Gzip:
     """One gzip member (RFC 1952). Keeps the checksum of all that was packed, and no compressor."""
 

@@ -162,9 +162,7 @@ class StreamEndpoint:
             await self._carry(session, sink, whole=not request.format.tells)
         else:
             # A task of its own, so that the server's, with all that stands between here and there, ends now.
-            task = asyncio.create_task(self._carry(session, response))
-            self.tasks.add(task)
-            task.add_done_callback(self.tasks.discard)
+            self.tasks.add(asyncio.create_task(self._carry(session, response), name="stream"))
 
     def stop(self, hidden: Callable[[Grant], Set[str]]) -> int:
         """End the streams soon that hold one of the topics hidden from their client; how many."""
@@ -217,6 +215,8 @@ class StreamEndpoint:
             raise
         finally:
             self._close(session)
+            # Here, since a callback would take memory for as long as the stream is open.
+            self.tasks -= {asyncio.current_task()}
 
     def _close(self, session: Session) -> None:
         entry = self.sessions.pop(session, None)

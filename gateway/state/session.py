@@ -17,7 +17,7 @@ from gateway.clock import Clock
 from gateway.cooperative import give_way
 from gateway.errors import MISTAKE, LogError, Problem
 from gateway.feed.held import Held, Holding
-from gateway.feed.packer import Gzip, Plain
+from gateway.feed.packer import PLAIN, Gzip, Plain
 from gateway.hub.hub import Hub
 from gateway.model.position import DEFAULT_IDS, Ids
 from gateway.model.record import TopicPartition
@@ -91,7 +91,7 @@ class ViewSession:
         self._pace = pace
         self._holding = Holding(services.held)
         self._sink: Sink = Nobody()
-        self._packer: Plain | Gzip = Gzip() if following.gzip else Plain()
+        self._packer: Plain | Gzip = Gzip() if following.gzip else PLAIN
         self._stopping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._written = services.clock.monotonic()
         self._resumed = following.resumed

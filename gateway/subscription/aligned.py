@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 
 from gateway.cooperative import give_way
 from gateway.feed.feed import Block
-from gateway.feed.live_clients import LiveClient
+from gateway.feed.live import LiveFeed
+from gateway.feed.live_clients import LiveClient, SocketSend, Transport
 from gateway.observability import telemetry
 from gateway.subscription.reader import Reader
 from gateway.subscription.response_writer import WRITE_BYTES
@@ -15,6 +15,28 @@ from gateway.subscription.subscription import Subscription
 
 STEP_SEGMENTS = 16
 """Segments of the ring after which others get their turn, though nothing in them is to be sent."""
+
+
+class _ReaderLive(LiveClient):
+    """A reader while it is live. Every open stream has one, so it has methods where closures would take more memory."""
+
+    __slots__ = ("_live_feed", "_reader", "_subscription")
+
+    def __init__(
+        self, reader: Reader, subscription: Subscription, transport: Transport, send: SocketSend | None
+    ) -> None:
+        super().__init__(transport, reader.writer.packer, send)
+        self._reader = reader
+        self._subscription = subscription
+        self._live_feed: LiveFeed = reader.live_feed
+
+    def on_release(self, number: int) -> None:
+        """Everything before this segment was delivered."""
+        self._reader.settle_released(self._subscription, number)
+
+    def leave(self, ending: asyncio.Future[None]) -> None:
+        """The connection or the process ends."""
+        self._live_feed.leave(self, ending)
 
 
 async def follow(reader: Reader, subscription: Subscription, number: int) -> None:
@@ -101,7 +123,7 @@ async def _be_live(reader: Reader, subscription: Subscription, number: int) -> i
     if transport is None or live_feed.alone_until > reader.services.clock.monotonic():
         await reader.wait_for_change(subscription)
         return number
-    client = LiveClient(transport, reader.writer.packer, sink.send)
+    client = _ReaderLive(reader, subscription, transport, sink.send)
     if not client.keeps_up:
         # Live delivery does not wait for the client, so that one which does not read must not come back to it.
         await reader.writer.drain()
@@ -109,8 +131,7 @@ async def _be_live(reader: Reader, subscription: Subscription, number: int) -> i
     client.charge = reader.judge.pay
     client.holding = reader.writer.holding
     client.released = asyncio.get_running_loop().create_future()
-    client.on_release = partial(reader.settle_released, subscription)
-    leave = partial(live_feed.leave, client)
+    leave = client.leave
     for ending in (sink.gone, reader.writer.stopping):
         ending.add_done_callback(leave)
     live_feed.add(client, reader.writer.written)

@@ -9,7 +9,7 @@ from typing import Protocol
 from gateway.clock import Clock
 from gateway.feed.held import LOOK_SECONDS, ClientConnection, Held, Holding
 from gateway.feed.live_clients import SocketSend, Transport
-from gateway.feed.packer import Gzip, Plain
+from gateway.feed.packer import PLAIN, Gzip, Plain
 from gateway.hub.hub import Hub
 from gateway.model.record import TopicPartition
 from gateway.subscription.subscription import Request
@@ -77,7 +77,7 @@ class ResponseWriter:
         self._held = held
         self.holding = Holding(held)
         self.sink: Sink = Nobody()
-        self.packer: Plain | Gzip = Gzip() if request.gzip else Plain()
+        self.packer: Plain | Gzip = Gzip() if request.gzip else PLAIN
         self.stopping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.written = clock.monotonic()
         self.lacking: Collection[TopicPartition] = ()

@@ -94,7 +94,7 @@ class Session(Reader):
 
     @property
     def start(self) -> Start | None:
-        """Where it starts, once it is prepared and the log has answered."""
+        """Where it starts, from when it is prepared and the log has answered until it runs."""
         return self._start
 
     @property
@@ -208,7 +208,8 @@ class Session(Reader):
 
     async def _open(self) -> None:
         form, retry = self.request.format, self.services.retry
-        start, waited = self._start, False
+        # It has several collections, and nobody needs them once the stream is open.
+        start, self._start, waited = self._start, None, False
         if start is None:
             origin = self._fixed_origin()
             identifier = self._unresolved(origin)

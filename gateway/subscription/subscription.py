@@ -56,9 +56,9 @@ class Subscription:
         self.waiting = dict(start.waiting)
         """Partitions that are missing or unreadable. Their requested positions are compared with the log once they
         are back."""
-        self.untold = set(start.untold)
+        self.untold: Collection[str] = frozenset(start.untold) or ()
         """Topics of which the log did not tell how many partitions they have."""
-        self._past: set[TopicPartition] = set()
+        self._past: Collection[TopicPartition] = ()
 
     @property
     def identifier(self) -> bytes:
@@ -135,7 +135,7 @@ class Subscription:
     def restart(self, start: Start) -> bytes:
         """Continue where the log says, once a position has been compared with it again. Returns the gaps to report."""
         requested = self.requested()
-        self.waiting, self.untold = dict(start.waiting), set(start.untold)
+        self.waiting, self.untold = dict(start.waiting), frozenset(start.untold) or ()
         self.encoder = self.encoder.waiting_for(self.waiting, start.consumed)
         self.cursor = Cursor(self.encoder, start.consumed)
         self.next_offsets = dict(start.next_offsets)
@@ -191,7 +191,7 @@ class Subscription:
 
     def finish_partitions(self, partitions: Iterable[TopicPartition], frames: list[bytes]) -> None:
         """These partitions hold nothing more before `until`."""
-        self._past.update(partitions)
+        self._past = frozenset((*self._past, *partitions))
         if self.open_partitions():
             return
         until = self.request.until

@@ -44,7 +44,16 @@ class Gateway(Ports):
         derived stream, which nobody continues. Returns what is to be known of it."""
         self.declared = definitions
         self.declared_anew.set()
-        return await self._put_in_force(await self.succession.in_force(definitions))
+        return await self._put_declared_in_force()
+
+    async def _put_declared_in_force(self) -> list[str]:
+        """Put in force what is declared, with the versions that names mean now. The log is asked for these, and what
+        was declared anew meanwhile must not be undone."""
+        while True:
+            declared = self.declared
+            found = await self.succession.in_force(declared)
+            if declared is self.declared:
+                return await self._put_in_force(found)
 
     async def _put_in_force(self, definitions: Definitions) -> list[str]:
         reach_back(self.log, definitions.catalog)
@@ -82,7 +91,7 @@ class Gateway(Ports):
                 await asyncio.wait([moved, changed], return_when=asyncio.FIRST_COMPLETED)
                 if moved.done() and not self.declared_anew.is_set():
                     moved.result()
-                    await self._put_in_force(await self.succession.in_force(declared))
+                    await self._put_declared_in_force()
             finally:
                 for task in (moved, changed):
                     task.cancel()
@@ -115,8 +124,10 @@ class Gateway(Ports):
             if told is not None:
                 logger.log(level, "%s", told)
         await self.log.open()
-        first = await self.succession.in_force(self.declared)
-        if first is not self.declared:
+        declared = self.declared
+        first = await self.succession.in_force(declared)
+        # A reload that came meanwhile has put its own definitions in force.
+        if declared is self.declared and first is not declared:
             self.hub.follow(first.catalog.by_timestamp)
             self.current.replace(first)
         sampler = Sampler(self.hub, self.past, self.watch, lambda: self.current.catalog, self.broadcast, self.held)

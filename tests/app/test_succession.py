@@ -129,3 +129,67 @@ async def test_while_the_log_is_away_a_name_stays_where_it_is(tmp_path: Path) ->
     assert held.catalog.streams["a"].topics == ("a",)
     log.available = False
     assert (await gateway.succession.in_force(found)).catalog.streams["a"].topics == ("a",)
+
+
+def hold_first_answer(gateway: Gateway) -> tuple[asyncio.Event, asyncio.Event]:
+    """The next question which versions are in force is answered, by what holds now, once the second event is set. The
+    first one says that it was asked."""
+    asked, told = asyncio.Event(), asyncio.Event()
+    answer = gateway.succession.in_force
+
+    async def in_force(definitions: Definitions) -> Definitions:
+        is_first = not asked.is_set()
+        asked.set()
+        found = await answer(definitions)
+        if is_first:
+            await told.wait()
+        return found
+
+    gateway.succession.in_force = in_force  # type: ignore[method-assign]
+    return asked, told
+
+
+async def test_a_reload_while_the_gateway_starts_is_not_undone(tmp_path: Path) -> None:
+    gateway, _, log = definitions(tmp_path, 2)
+    log.create_topic("a")
+    put(log, "a", 1)
+    asked, told = hold_first_answer(gateway)
+    _, second, _ = definitions(tmp_path, 1)
+    async with running(gateway):
+        await asked.wait()
+        taking = asyncio.create_task(gateway.take(second))
+        await becomes(lambda: gateway.current.definitions is second)
+        told.set()
+        await taking
+        await becomes(gateway.hub.filled.is_set)
+        assert gateway.current.definitions is second
+
+
+async def test_a_reload_while_a_name_moves_is_not_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway, _, log = definitions(tmp_path, 2)
+    moved, ended = asyncio.Event(), asyncio.Event()
+
+    async def wait(*_: Definitions) -> None:
+        await moved.wait()
+        moved.clear()
+
+    monkeypatch.setattr(gateway.succession, "wait", wait)
+    put_in_force = gateway._put_in_force
+
+    async def put_and_tell(found: Definitions) -> list[str]:
+        notes = await put_in_force(found)
+        ended.set()
+        return notes
+
+    log.create_topic("a")
+    _, second, _ = definitions(tmp_path, 1)
+    async with running(gateway):
+        await becomes(gateway.hub.filled.is_set)
+        asked, told = hold_first_answer(gateway)
+        moved.set()
+        await asked.wait()
+        await gateway.take(second)
+        monkeypatch.setattr(gateway, "_put_in_force", put_and_tell)
+        told.set()
+        await ended.wait()
+        assert gateway.current.definitions is second

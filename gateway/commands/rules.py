@@ -62,7 +62,7 @@ def run(names: tuple[str, ...], **flags: Any) -> None:
     All processes that work on the log divide the rules. One process runs a rule at a time; where it ends, another
     continues.
 
-    Exit status: 0, or 1 where the log cannot be opened.
+    Where the log is away, they wait for it. Exit status: 0, or 1 where a newer version has written the log.
     """
     configured, definitions, found = _read(flags, names)
     configure_logging(configured.settings.log_format, configured.settings.log_level)

@@ -15,6 +15,7 @@ from gateway.eventlog.port import MEMBER_SECONDS
 from gateway.eventlog.sqlite.connection import SqliteConnection
 from gateway.eventlog.sqlite.store import SqliteStore
 from gateway.eventlog.sqlite.worker import Worker
+from gateway.observability import telemetry
 
 MEMBERS = """
 CREATE TABLE IF NOT EXISTS members (
@@ -132,8 +133,10 @@ class SqliteMembership(ClaimingMembership):
         while True:
             if self._moved.is_set() or self._claims.wants or self._claims.claimant.holds:
                 # While the file cannot be written nobody else is given anything either.
-                with suppress(LogError):
+                try:
                     await self._look()
+                except LogError as error:
+                    telemetry.work_waits(str(error))
             with suppress(TimeoutError):
                 async with asyncio.timeout(BEAT_SECONDS):
                     await self._moved.wait()

@@ -106,4 +106,4 @@ def derive_taken_over(stream: str, reason: str) -> None:
 def work_waits(reason: str) -> None:
     """Which processes derive and run rules cannot be agreed upon."""
     if _waits.is_due(time.monotonic()):
-        log.warning("derived streams and rules cannot be divided among processes: %s", reason[:500])
+        log.warning("derived streams and rules wait: processes cannot agree who runs them: %s", reason[:500])

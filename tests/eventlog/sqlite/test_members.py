@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from gateway.eventlog.assignment import Claims
+from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.eventlog.sqlite.members import RENEW_MILLISECONDS, leave, take_part
 from gateway.eventlog.sqlite.store import SqliteStore
+from gateway.observability.telemetry import derive
+from tests.kit.waiting import becomes
 
 SILENT = 10_000
 
@@ -90,3 +93,20 @@ def test_a_clock_that_is_set_back_keeps_nobody_out(store: SqliteStore) -> None:
     one, two = Process(store, "1", "a"), Process(store, "2", "a")
     assert one.look(1_000_000) == "a"
     assert two.look(0) == "a"
+
+
+async def test_a_file_that_cannot_be_had_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a process that only derives or runs rules would wait for ever without a word."""
+    monkeypatch.setattr(derive, "_waits", derive.Seldom(60.0))
+    (tmp_path / "file").write_text("")
+    log = SqliteLog(tmp_path / "file" / "events.db")
+    await log.open()
+    membership = await log.join(lambda: None)
+    try:
+        membership.want({"a"})
+        await becomes(lambda: "derived streams and rules wait" in caplog.text)
+    finally:
+        await membership.close()
+        await log.close()

@@ -40,10 +40,14 @@ async function eventsOf({ path, parameters }, { since, until, room }, signal) {
   let before = [];
   let characters = 0;
   let isCut = false;
+  // Of a server that stops, a part of the range comes. Taken for all of it, it would leave a hole.
+  let isWhole = response.status === 204;
   for await (const frame of response.body === null ? [] : framesOf(response.body)) {
     const position = parsePosition(frame.id);
     const { moved } = advance(before.length > 0 ? before : position, position);
     before = position;
+    if (frame.event === "error") throw new Error(JSON.parse(frame.data ?? "{}").detail ?? "the server has ended the answer");
+    isWhole ||= frame.event === "end";
     if (frame.event !== "message" || frame.data === null) continue;
     const time = timeOf(moved) ?? newestTime(position);
     events.push({ seq: 0, time, topic: moved?.topic ?? "", partition: moved?.partition ?? 0, offset: moved?.offset ?? null, text: frame.data });
@@ -52,5 +56,6 @@ async function eventsOf({ path, parameters }, { since, until, room }, signal) {
       characters -= events.shift()?.text.length ?? 0;
     }
   }
+  if (!isWhole) throw new Error("the answer broke off; ask for it again");
   return { events, isCut };
 }

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 import pytest
 from playwright.async_api import Browser, expect
 
+from tests.end_to_end.clients import NODE_MODULES
 from tests.end_to_end.process import ROOT, WAIT, environment
 from tests.explorer.kit import Explorer
 
@@ -90,6 +91,26 @@ async def test_in_python(explorer: Explorer, query: str, tmp_path: Path) -> None
         program.write_text(await snippet(explorer, name))
         lines = await lines_of([sys.executable, "-W", "error", str(program)], "'bot': False", tmp_path)
         assert len(lines) == ENOUGH
+
+
+@CLIPBOARD
+@pytest.mark.parametrize(
+    ("name", "file", "command", "wanted"),
+    [
+        ("Node", "follow.mjs", ["node"], "bot: false"),
+        ("Go", "follow.go", ["go", "run"], '"bot":false'),
+        ("Java", "Follow.java", ["java"], '"bot":false'),
+    ],
+)
+async def test_in_other_languages(
+    explorer: Explorer, query: str, tmp_path: Path, name: str, file: str, command: list[str], wanted: str
+) -> None:
+    (tmp_path / "node_modules").symlink_to(NODE_MODULES)
+    await explorer.open(query)
+    program = tmp_path / file
+    program.write_text(await snippet(explorer, name))
+    lines = await lines_of([*command, str(program)], wanted, tmp_path)
+    assert len(lines) == ENOUGH
 
 
 @CLIPBOARD

@@ -30,6 +30,8 @@ from gateway.wire.format import Format
 
 MATCH_OVERHEAD = 100
 """Bytes that a remembered match costs."""
+PLACE_OVERHEAD = 100
+"""Bytes that the position of one partition costs where it is remembered."""
 PARSED_SEGMENTS = 64
 """The number of newest segments whose events, once parsed again for a returning client, are kept for the next one.
 After a network failure thousands return at once, with different filters."""
@@ -190,13 +192,14 @@ class Feed:
         ]
         key = self._past_key(segment, consumed)
         block = Block(segment.serial, b"".join(frames), len(frames), partial(self._cache.grow, key))
-        self._cache.put(key, (block, cursor.consumed), len(block.data))
+        self._cache.put(key, (block, cursor.consumed), len(block.data) + PLACE_OVERHEAD * len(cursor.consumed))
         return block, cursor.consumed
 
     def _past_key(
         self, segment: HistorySegment, consumed: Mapping[TopicPartition, ConsumedPosition]
     ) -> tuple[object, ...]:
-        return (self._serial, segment, tuple([consumed[partition] for partition in self.encoder.partitions]))
+        # By its serial: the key of a block must not hold the records that it was made of.
+        return (self._serial, segment.serial, tuple([consumed[partition] for partition in self.encoder.partitions]))
 
     def chained(self, block: Block) -> tuple[bytes, bool] | None:
         """The block compressed in the chain of the live blocks, with whether it is a key block; None if too many
@@ -260,7 +263,7 @@ class Feed:
         return self._cache.shared.wait(segment.serial)
 
     def _identifiers(self, segment: Segment) -> tuple[bytes, list[bytes]]:
-        key = (self.timeline, segment.serial)
+        key = ("identifiers", self.timeline.serial, segment.serial)
         found: tuple[bytes, list[bytes]] | None = self._cache.get(key)
         if found is None:
             found = self.timeline.identifiers(segment)

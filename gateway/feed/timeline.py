@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import groupby
+from itertools import count, groupby
 from operator import attrgetter
 
 from gateway.feed.cursor import Cursor
@@ -11,15 +11,17 @@ from gateway.hub.segment import Segment
 from gateway.model.position import NOTHING_READ, PositionEncoder
 
 _PARTITION = attrgetter("partition")
+_SERIALS = count()
 
 
 class Timeline:
     """Writes the position after each record, once for all feeds of the same streams."""
 
-    __slots__ = ("_cursor", "_epoch", "_next", "_ring", "encoder", "topics")
+    __slots__ = ("_cursor", "_epoch", "_next", "_ring", "encoder", "serial", "topics")
 
     def __init__(self, encoder: PositionEncoder, ring: Ring) -> None:
         self.encoder = encoder
+        self.serial = next(_SERIALS)
         self.topics = frozenset(partition.topic for partition in encoder.partitions)
         self._ring = ring
         self._cursor: Cursor | None = None

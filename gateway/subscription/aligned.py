@@ -59,6 +59,9 @@ async def follow(reader: Reader, subscription: Subscription, number: int) -> Non
             await reader.repay(subscription)
         if number >= ring.open.number and reader.is_current():
             await reader.writer.flush()
+            if number < ring.open.number or not reader.is_current():
+                # The client took its time, and the log has gone on meanwhile.
+                continue
             reader.settle(subscription, number)
             number = await _be_live(reader, subscription, number)
             await reader.repay(subscription)
@@ -73,25 +76,26 @@ async def _send(reader: Reader, subscription: Subscription, number: int, room: i
     """Write blocks of about this size in one go. Returns the segment after them, or None if the ring does not hold
     what comes next."""
     ring, topics = reader.hub.ring, subscription.request.selection.topics
-    pieces: list[bytes] = []
+    blocks: list[Block] = []
     size = 0
-    while size < WRITE_BYTES and len(pieces) < STEP_SEGMENTS and number < ring.open.number:
+    while size < WRITE_BYTES and len(blocks) < STEP_SEGMENTS and number < ring.open.number:
         segment = ring.segment(number)
         # What is packed is written before anybody else runs.
         full = segment is not None and size + segment.size_of(topics) > room
-        if pieces and segment is not None and (full or reader.judge.must_ask(reader.feed, segment)):
+        if blocks and segment is not None and (full or reader.judge.must_ask(reader.feed, segment)):
             break
         block = await _block(reader, number)
         if block is None:
             return None
         telemetry.tally.events += block.events
         telemetry.tally.bytes += len(block.data)
-        pieces.append(reader.writer.packer.pack_block(block))
+        blocks.append(block)
         size += len(block.data)
         number += 1
     reader.settle(subscription, number)
     if size:
-        await reader.writer.write_packed(b"".join(pieces))
+        # Packed once all are judged: what is packed counts for the checksum of the response, and so has to be sent.
+        await reader.writer.write_packed(b"".join(map(reader.writer.packer.pack_block, blocks)))
     else:
         await reader.writer.beat(subscription.identifier)
     return number

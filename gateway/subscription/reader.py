@@ -126,7 +126,8 @@ class Reader:
         """Read no further until what the filter took is paid for; the client hears that the stream lives."""
         while self.judge.owed > 0 and not self.over:
             endings: set[asyncio.Future[None]] = {self.writer.sink.gone, self.writer.stopping}
-            await asyncio.wait(endings, timeout=min(self.judge.owed, self.services.heartbeat))
+            wait = min(self.judge.owed, self.services.heartbeat)
+            await asyncio.wait(endings, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
             await self.writer.beat(subscription.identifier)
             self.judge.pay(0)
 

@@ -115,14 +115,13 @@ class Replay:
                     found = feed.past_block(segment, consumed, chosen)
                     found[0].effort = effort
                 block, consumed = found
-                packed = self._writer.packer.pack_block(block)
             self._judge.count(block.effort or Effort())
             size = len(block.data)
             telemetry.tally.events += block.events
             telemetry.tally.bytes += size
             telemetry.tally.filtered += len(segment.records) - block.events
             if size:
-                await self._writer.write_packed(packed)
+                await self._writer.write_packed(self._writer.packer.pack_block(block))
             subscription.settle(consumed)
         subscription.reach(segment.positions)
         return size

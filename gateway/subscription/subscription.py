@@ -80,7 +80,8 @@ class Subscription:
         """Let partitions wait whose topics are not among these, or that are sick, where the ring does not hold what
         comes next either."""
         held = []
-        for partition, next_offset in self.next_offsets.items():
+        for partition in self.open_partitions():
+            next_offset = self.next_offsets[partition]
             never_read = self.cursor.consumed[partition] == NOTHING_READ and ring.tail(partition) is None
             away = partition in sick or (partition.topic not in topics and not never_read)
             if away and partition not in self.waiting and ring.locate({partition: next_offset}) is None:

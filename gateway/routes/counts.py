@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 
 import orjson
@@ -9,12 +10,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.clock import Clock
+from gateway.cooperative import FairLock
 from gateway.counts.counting import Counting, Query
 from gateway.counts.grid import MOST_BUCKETS, USUAL_BUCKETS, Grid, by_buckets, by_step, read_step, written_step
+from gateway.counts.reading import STEPS_A_SECOND
 from gateway.counts.tally import Counted
 from gateway.description.counts import PARAMETERS
 from gateway.errors import FilterExhausted, LogError, Problem
+from gateway.feed.judge import Charge
 from gateway.feed.selection import Selection
+from gateway.filters.compile import Filter
 from gateway.routes.access import Viewers
 from gateway.routes.admission import Admission
 from gateway.routes.answers import json_answer
@@ -48,6 +53,8 @@ class CountRoute:
         self._clock = clock
         self._schemas = schemas
         self._admission = admission
+        self._reading = FairLock()
+        """Of requests that have a filter, which may take milliseconds to compile."""
 
     async def counts(self, request: Request) -> Response:
         """See the module."""
@@ -61,9 +68,8 @@ class CountRoute:
         payer, charge = "", None
         if self._admission is not None:
             payer, _, charge = await self._admission.begin_work(request.scope)
-        selection = Selection(
-            frozenset(topic for stream in streams for topic in stream.topics), read_filter(values, self._bounds)
-        )
+        topics = frozenset(topic for stream in streams for topic in stream.topics)
+        selection = Selection(topics, await self._read_filter(values, charge) if "filter" in values else None)
         try:
             found = await self._counting.count(Query(selection, grid, by, most), payer, charge)
         except FilterExhausted as error:
@@ -75,6 +81,17 @@ class CountRoute:
         for warning in advised(self._schemas(), streams, values, selection.filter, ("by",)):
             response.headers.append("gateway-warning", warning.decode())
         return response
+
+
+    async def _read_filter(self, values: Mapping[str, str], charge: Charge | None) -> Filter | None:
+        """One after the other, and paid for by the time that it takes. Raises Problem."""
+        async with self._reading:
+            begun = time.thread_time()
+            try:
+                return read_filter(values, self._bounds)
+            finally:
+                if charge is not None:
+                    charge(int((time.thread_time() - begun) * STEPS_A_SECOND))
 
 
 def document(found: Counted, by: tuple[str, ...] | None) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import urllib.parse
 from collections.abc import Callable, Set
 from contextlib import nullcontext
 from functools import lru_cache
@@ -123,27 +124,25 @@ class StreamEndpoint:
                 check_partitions(request, await self._counts(request), named_in)
             finished = not await session.prepare()
             finished = finished and request.format.tells  # Of a table, the header line is sent all the same.
-            if finished or scope["method"] == "HEAD":
+            if finished:
                 self._close(session)
-                headers = NO_STORE + _warnings(request) if finished else self._headers(request)
-                await _answer_at_once(204 if finished else 200, headers, send)
+                await _answer_at_once(204, NO_STORE + _warnings(request), send)
                 return
             etag = await self._validator(session)
             if etag is not None and is_known(etag, _header(scope, b"if-none-match")):
                 self._close(session)
                 await _answer_at_once(304, self._kept(etag, grant), send)
                 return
+            headers = self._headers(request) if etag is None else self._kept_headers(request, etag, grant)
+            if scope["method"] == "HEAD":
+                self._close(session)
+                await _answer_at_once(200, headers, send)
+                return
             # One that ends by itself leaves its connection to further requests.
             offered = None if request.finite else take_over(scope)
             probe = gzip.NOTHING if request.gzip else NOTHING if request.format.tells else b""
             response = None if offered is None else offered(probe)
-            headers = self._headers(request)
-            if etag is not None:
-                # What a proxy does not buffer, it does not keep either.
-                changed = (b"cache-control", b"x-accel-buffering", b"vary")
-                headers = [one for one in headers if one[0] not in changed] + self._kept(etag, grant)
-                headers.append((b"x-accel-buffering", b"yes"))
-                session.whole = True
+            session.whole = etag is not None
             if response is not None:
                 headers.append((b"connection", b"close"))
             exchange: Exchange | None = scope["extensions"].get(EXCHANGE) if response is not None else None
@@ -191,6 +190,13 @@ class StreamEndpoint:
             return None
         return await range_validator(self._settling, self._services.hub, session.request, session.start)
 
+    def _kept_headers(self, request: Request, etag: str, grant: Grant) -> list[tuple[bytes, bytes]]:
+        """Those of a response that caches may keep."""
+        # What a proxy does not buffer, it does not keep either.
+        changed = (b"cache-control", b"x-accel-buffering", b"vary")
+        headers = [one for one in self._headers(request) if one[0] not in changed]
+        return [*headers, *self._kept(etag, grant), (b"x-accel-buffering", b"yes")]
+
     def _kept(self, etag: str, grant: Grant) -> list[tuple[bytes, bytes]]:
         assert self._settling is not None
         scope = "private" if grant.by_token else "public"
@@ -232,7 +238,9 @@ class StreamEndpoint:
 
     async def _read_counted(self, scope: Scope, catalog: Catalog, lease: Lease | None) -> tuple[Request, str]:
         """`_read`, which counts by the time that it takes, whatever comes of it."""
-        lock = self._reading if b"filter=" in scope["query_string"] else nullcontext()
+        # A name may be written with escapes, too.
+        has_filter = b"filter=" in urllib.parse.unquote_to_bytes(scope["query_string"])
+        lock = self._reading if has_filter else nullcontext()
         taken = 0.0
         try:
             async with lock:

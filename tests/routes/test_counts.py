@@ -303,6 +303,13 @@ async def test_the_work_is_paid_for(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(site.gateway.limiter, "charge", charge)
         assert (await site.get("/v2/streams/empty/counts", params=ALL, headers=headers)).status_code == 200
         assert sum(spent) > 600  # A record takes more than a step.
+        # So is the reading of a filter, whatever comes of it.
+        spent.clear()
+        long = " || ".join(f'event.a{number} == "x"' for number in range(150))
+        for text, status in ((f"{long} ||", 400), (long, 200)):
+            found = await site.get("/v2/streams/empty/counts", params={**ALL, "filter": text}, headers=headers)
+            assert (found.status_code, spent[0] > 100) == (status, True)
+            spent.clear()
         monkeypatch.setattr(site.gateway.limiter, "indebted", lambda _: LimitReached(FILTERS, 3))
         refused = await site.get("/v2/streams/empty/counts", params=ALL, headers=headers)
         assert (refused.status_code, refused.json()["limit"]) == (429, FILTERS)

@@ -33,6 +33,11 @@ async def test_a_settled_range_may_be_kept(site: Site, name: str) -> None:
     # Two answers may differ in heartbeats.
     assert first.headers["etag"].startswith('W/"')
     assert first.headers["vary"] == "accept, accept-encoding, authorization, last-event-id"
+    head = await site.client.head(path, params=RANGE, headers=LINES)
+    told = {name for name in first.headers if name not in ("date", "x-request-id", "transfer-encoding", "connection")}
+    assert {name: head.headers.get(name) for name in told} == {name: first.headers[name] for name in told}
+    known = {**LINES, "if-none-match": first.headers["etag"]}
+    assert (await site.client.head(path, params=RANGE, headers=known)).status_code == 304
     again = await site.get(path, params=RANGE, headers={**LINES, "if-none-match": f'"x", {first.headers["etag"]}'})
     assert (again.status_code, again.content) == (304, b"")
     assert again.headers["cache-control"] == first.headers["cache-control"]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from gateway.model.position import ConsumedPosition, PositionEncoder
 from gateway.model.position.encoder import Pen
-from gateway.model.position.entry import Entry
+from gateway.model.position.entry import Entry, timeless
 from gateway.model.record import Record, TopicPartition
 
 _NONE: set[TopicPartition] = set()
@@ -40,7 +40,7 @@ class Cursor:
         pen = self._brought_up_to_date()
         entries: list[Entry] = []
         if self._encoder.by_timestamp(partition):
-            timed = (None, *self.consumed[partition][1:])
+            timed = (None, *self.consumed[partition].timed)
             for _, timestamp, seen in passed:
                 if timestamp >= 0:
                     timed = (None, timestamp, seen)
@@ -55,8 +55,9 @@ class Cursor:
         record by record."""
         pen = self._brought_up_to_date()
         by_timestamp = self._encoder.by_timestamp(partition)
-        offset, timestamp, seen = self.consumed[partition]
-        timed: Entry = (None, timestamp, seen)
+        before = self.consumed[partition]
+        offset, timestamp, seen = before
+        timed = before.timed
         entries: list[Entry] = []
         for record in records:
             offset, known = record.offset, timestamp
@@ -66,9 +67,11 @@ class Cursor:
                 entries.append((offset, timestamp, 0))
                 continue
             if timestamp >= 0:
-                timed = (None, timestamp, seen)
-            entries.append(timed)
-        self.consumed[partition] = ConsumedPosition(offset, timestamp, seen)
+                timed = timestamp, seen
+            entries.append((None, *timed))
+        is_timeless = by_timestamp and timestamp < 0
+        last = timeless(offset, timestamp, seen, timed) if is_timeless else ConsumedPosition(offset, timestamp, seen)
+        self.consumed[partition] = last
         return pen.follow(self._encoder.indices[partition], entries)
 
     def identifier(self) -> bytes:
@@ -85,7 +88,7 @@ class Cursor:
                 last = consumed[partition]
                 # A record without a time is as old as the one before it. An id by time that said "none" would lead back
                 # to the first record.
-                if last.timestamp >= 0 or not encoder.by_timestamp(partition):
+                if last.timed[0] >= 0 or not encoder.by_timestamp(partition):
                     self._pen.put(encoder.indices[partition], encoder.requested(partition, last))
         self._stale.clear()
         return self._pen

@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.feed.cursor import Cursor
+from gateway.feed.timeline import Timeline
+from gateway.hub.ring import Ring
 from gateway.model.position import NOTHING_READ, ConsumedPosition, PositionEncoder, RequestedPosition, parse_position
 from gateway.model.record import Record, TopicPartition
 
@@ -63,6 +65,28 @@ def test_by_time_a_record_without_one_is_as_old_as_the_one_before_it() -> None:
         assert other.follow(partition, records) == step_by_step
         assert [parse_position(text)[partition].timestamp for text in step_by_step] == times
         assert one.consumed == other.consumed == third.consumed == {partition: ConsumedPosition(3, 200, 1)}
+
+
+def test_by_time_whoever_begins_at_a_record_without_one_knows_that_before_it() -> None:
+    """A run that begins there, another cursor, and the ring's end after a segment of another topic."""
+    partition, other = PARTITIONS[0], PARTITIONS[2]
+    encoder = PositionEncoder({partition: True, other: True})
+    ring = Ring(1_000_000)
+    for each in (partition, other):
+        ring.add(each, NOTHING_READ, 0)
+    timeline = Timeline(encoder, ring)
+    records = [(partition, 0, 100), (partition, 1, -1), (other, 0, 500), (partition, 2, -1), (partition, 3, -1)]
+    for each, offset, time in records:
+        ring.append(each, offset, time, None, b"{}", False)
+        segment = ring.close()
+        assert segment is not None
+        again = Timeline(encoder, ring)
+        for told in (timeline.identifiers(segment)[1][-1], again.identifiers(segment)[1][-1], again.end()):
+            assert parse_position(told)[partition] == RequestedPosition(None, 100, 1)
+    cursor = Cursor(encoder, ring.consumed_at(ring.open.number, [partition, other]))
+    timeless = [Record(*partition, offset, -1, None, b"{}") for offset in (4, 5)]
+    for told in (*cursor.follow(partition, timeless[:1]), *cursor.follow(partition, timeless[1:])):
+        assert parse_position(told)[partition] == RequestedPosition(None, 100, 1)
 
 
 def test_where_a_partition_is_waited_for_its_id_stays_what_was_requested() -> None:

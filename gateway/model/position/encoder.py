@@ -89,6 +89,8 @@ class PositionEncoder:
             at = waiting
         offset, timestamp, seen = at
         if self._by_timestamp[partition] and timestamp is not None:
+            if timestamp < 0 and isinstance(at, ConsumedPosition):
+                timestamp, seen = at.timed
             return RequestedPosition(None, timestamp, seen)
         if offset is not None and offset < 0:
             # A position before the first record; an offset of -1 beside a time means the time.

@@ -23,9 +23,37 @@ class ConsumedPosition(NamedTuple):
     timestamp: int
     seen: int = 0
 
+    @property
+    def timed(self) -> tuple[int, int]:
+        """The time of the last record that had one, where that is known, and how many of that time were read."""
+        return self.timestamp, self.seen
+
     def after(self, offset: int, timestamp: int) -> ConsumedPosition:
         """The position once the record at `offset` has been read too."""
-        return ConsumedPosition(offset, timestamp, self.seen + 1 if timestamp == self.timestamp and self.seen else 1)
+        seen = self.seen + 1 if timestamp == self.timestamp and self.seen else 1
+        return (
+            ConsumedPosition(offset, timestamp, seen)
+            if timestamp >= 0
+            else timeless(offset, timestamp, seen, self.timed)
+        )
+
+
+class TimelessPosition(ConsumedPosition):
+    """That of a record without a time. It is as old as the one before it."""
+
+    _timed: tuple[int, int]
+
+    @property
+    def timed(self) -> tuple[int, int]:
+        """See ConsumedPosition."""
+        return self._timed
+
+
+def timeless(offset: int, timestamp: int, seen: int, timed: tuple[int, int]) -> ConsumedPosition:
+    """The position at a record without a time; `timed` is that of the position before it."""
+    position = TimelessPosition(offset, timestamp, seen)
+    position._timed = timed
+    return position
 
 
 NOTHING_READ = ConsumedPosition(-1, 0)

@@ -5,7 +5,8 @@
 //   await pages.ready;
 //   pages.get(keyOf("enwiki", "Berlin"));
 //
-// As of `ready`, the map is at each moment the state at `position`. A lost connection resumes by itself.
+// As of `ready`, the map is at each moment the state at `position`; a reset renews `ready`. A lost connection resumes by
+// itself.
 
 // The key of an entry: the member where a view's key has one, else a text of all of them.
 export const keyOf = (...members) => (members.length === 1 ? members[0] : JSON.stringify(members));
@@ -22,9 +23,7 @@ export class ViewMap extends Map {
   constructor(url, options = {}) {
     super();
     this.position = "";
-    this.ready = new Promise((resolve) => {
-      this.#resolve = resolve;
-    });
+    this.#begin();
     this.#url = String(url);
     this.#options = { EventSource: globalThis.EventSource, pause: 5000, ...options };
     this.#open();
@@ -47,18 +46,29 @@ export class ViewMap extends Map {
       });
     for (const kind of ["row", "change"]) on(kind, ({ key, value }) => this.#put(kind, key, value));
     on("delete", ({ key }) => this.#put("delete", key));
-    on("snapshot", () => this.clear());
-    on("reset", () => {
-      this.clear();
-      this.#options.onchange?.({ kind: "reset" });
+    for (const kind of ["snapshot", "reset"]) on(kind, () => this.#begin(kind));
+    on("ready", () => {
+      this.#resolve?.(this);
+      this.#resolve = undefined;
     });
-    on("ready", () => this.#resolve(this));
     // A browser comes back after a lost connection, and not after a refusal: that is done here.
     source.addEventListener("error", (event) => {
       if (source.readyState !== 2) return;
       this.#options.onfailure?.(event);
       this.#timer = setTimeout(() => this.#open(), this.#options.pause);
     });
+  }
+
+  // All rows follow. Who waits for them already waits on.
+  #begin(kind) {
+    const told = kind === "reset" || this.size;
+    this.clear();
+    if (!this.#resolve) {
+      this.ready = new Promise((resolve) => {
+        this.#resolve = resolve;
+      });
+    }
+    if (told) this.#options.onchange?.({ kind: "reset" });
   }
 
   #put(kind, members, value) {

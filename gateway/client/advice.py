@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from email.utils import parsedate_to_datetime
 
+from gateway.client.answer import read_date
 from gateway.text import printable, span
 
 WARNING = "gateway-warning"
@@ -39,10 +39,10 @@ class QueryWarning(UserWarning):
 def clock_warning(date: str, now: int) -> QueryWarning | None:
     """What is to be said of the machine's clock (ms), by which spans such as `5m` are reckoned, where the header `Date`
     of an answer shows that it is off."""
-    try:
-        ahead = now - round(1000 * parsedate_to_datetime(date).timestamp())
-    except (ValueError, TypeError, OverflowError):
+    time = read_date(date)
+    if time is None:
         return None
+    ahead = now - round(1000 * time)
     if abs(ahead) < CLOCK_OFF:
         return None
     told = f"{span(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} the server's"

@@ -53,7 +53,12 @@ def is_origin(url: httpx.URL, named: httpx.URL) -> bool:
 def authorization(headers: Collection[str] | Collection[bytes]) -> Callable[[httpx.Request], httpx.Request] | None:
     """For httpx: a request as it is, where its headers say already who asks; None: as the address says."""
     given = any(name.lower() in ("authorization", b"authorization") for name in headers)
-    return (lambda request: request) if given else None
+    return as_it_is if given else None
+
+
+def as_it_is(request: httpx.Request) -> httpx.Request:
+    """For httpx: a request whose own headers alone say who asks."""
+    return request
 
 
 def is_address(url: str) -> bool:
@@ -99,10 +104,17 @@ def retry_after(value: str, now: int) -> float:
     """Seconds of a Retry-After (RFC 9110 section 10.2.3); 0 where there is none that can be read."""
     if value.isascii() and value.isdigit():
         return float(value[:9])
+    time = read_date(value)
+    return 0.0 if time is None else max(0.0, time - now / 1000)
+
+
+def read_date(value: str) -> float | None:
+    """The time of a header such as `Date`, in seconds since the epoch; None where it cannot be read."""
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now / 1000)
-    except (ValueError, TypeError):
-        return 0.0
+        return parsedate_to_datetime(value).timestamp()
+    # A zone of many digits is none that Python can count with, and some texts are shorter than its parser expects.
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
 
 
 def refused_by_proxy(shown: str, response: httpx.Response) -> ClientError | None:

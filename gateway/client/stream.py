@@ -78,8 +78,8 @@ def subscribe(
         Called with each QueryWarning: a part of the query that the schemas of the streams exclude. Without it, it is
         a warning of Python (`warnings`).
     recent_ids
-        Events whose `meta.id` was here lately are left out, also those of other subscriptions that share it. Those
-        that a server repeats by their position are left out always.
+        Events whose `meta.id` was processed lately are left out, also by other subscriptions that share it. Those that
+        a server repeats by their offset are left out always.
     token, headers
         A bearer token (RFC 6750), or a function that gives one for each connection; headers of one's own.
     idle_seconds
@@ -139,7 +139,9 @@ class EventStream:
         self._clock = clock or SystemClock()
         self._batches: AsyncGenerator[list[StreamEvent], None] | None = None
         self._reading: asyncio.Task[list[StreamEvent] | None] | None = None
-        self._pending: deque[Event | Gap] = deque()
+        self._duplicates = subscription.duplicates or Duplicates()
+        self._pending: deque[tuple[Event | Gap, str]] = deque()
+        """What was read and not handed over, each with its `meta.id` where that is wanted."""
         self._read = ""
         """The position after all that is in `_pending`."""
         self._before = ""
@@ -182,6 +184,7 @@ class EventStream:
         """The next event where it can be had without waiting, as `anext` would give it."""
         if self._auto_commit:
             self._settled = self._handed
+            self._duplicates.settle()
         if not self._pending or self._is_due():
             return None
         return self._hand_over()
@@ -201,6 +204,7 @@ class EventStream:
         """Store the position after all events that were handed over, or after this one and those before it."""
         newest = event is None or event.id == self._newest
         self._settled = self._handed if newest or event is None else event.id
+        self._duplicates.settle(None if newest else self._settled)
         await self._save()
 
     async def aclose(self) -> None:
@@ -236,20 +240,36 @@ class EventStream:
                 self._reading.get_loop().call_soon_threadsafe(self._reading.cancel)
 
     def _hand_over(self) -> Event | None:
-        """The first that is pending, unless it is a gap."""
-        event = self._pending[0]
-        if isinstance(event, Gap):
-            return None
-        self._pending.popleft()
-        self._newest = event.id
-        self._handed = event.id if self._pending else self._read
-        return event
+        """The first that is pending, unless it is a gap. What another subscription has processed meanwhile is passed
+        over."""
+        while self._pending:
+            event, meta_id = self._pending[0]
+            if isinstance(event, Gap):
+                return None
+            self._pending.popleft()
+            if self._duplicates.hand_over(event.id, meta_id):
+                self._newest = event.id
+                self._handed = self._after(event)
+                return event
+            self._pass(self._after(event))
+        return None
+
+    def _after(self, pending: Event | Gap) -> str:
+        """The position after what has just been taken from those that are pending."""
+        return pending.id if self._pending else self._read
+
+    def _pass(self, position: str) -> None:
+        """Move on to a position without an event. It counts as processed where all before it does."""
+        settled = self._settled == self._handed
+        self._handed = position
+        if settled:
+            self._settled = position
 
     async def _tell_gap(self) -> None:
-        gap = self._pending.popleft()
+        gap, _ = self._pending.popleft()
         assert isinstance(gap, Gap)
         settled = self._settled == self._handed
-        self._handed = gap.id if self._pending else self._read
+        self._handed = self._after(gap)
         if self._on_gap is None:
             raise EventTooLarge(gap) if gap.reason == TOO_LARGE else EventsMissing(gap)
         told = self._on_gap(gap)
@@ -286,17 +306,14 @@ class EventStream:
     def _take(self, batch: list[StreamEvent]) -> None:
         for event in batch:
             if event.event == "gap":
-                self._pending.append(read_gap(event))
+                self._pending.append((read_gap(event), ""))
             else:
-                self._pending.append(Event(event.data, event.id, self._before, event.event))
+                self._pending.append((Event(event.data, event.id, self._before, event.event), event.meta_id))
             self._before = event.id
         self._read = self._subscription.last_event_id
         if not batch:
             # The position alone has moved: past all that was handed over.
-            settled = self._settled == self._handed
-            self._handed = self._read
-            if settled:
-                self._settled = self._handed
+            self._pass(self._read)
 
     async def _load(self) -> None:
         loaded = self._store.load()

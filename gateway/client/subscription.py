@@ -43,6 +43,7 @@ from gateway.client.frame import StreamEvent
 from gateway.client.gap import gap_of_large
 from gateway.client.parser import MAXIMUM_EVENT_BYTES, EventStreamParser
 from gateway.client.query import Query
+from gateway.client.redirects import send
 from gateway.clock import Clock, SystemClock
 from gateway.errors import GatewayError, InvalidEnvironment
 from gateway.outbound.requests import Outbound
@@ -138,7 +139,7 @@ class Subscription:
         self._local: LocalQuery | None = None
         self._token = token
         self._given_headers = {name.lower(): value for name, value in (headers or {}).items()}
-        self._duplicates = duplicates
+        self.duplicates = duplicates
 
     def _log(self, state: State) -> None:
         if state.name == "waiting":
@@ -149,7 +150,7 @@ class Subscription:
         # Silence is counted here: how long it may last, an answer says.
         timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)
         transport = self._transport or Outbound()
-        async with httpx.AsyncClient(transport=transport, timeout=timeout, follow_redirects=True) as client:
+        async with httpx.AsyncClient(transport=transport, timeout=timeout) as client:
             client.event_hooks = {"request": [self._check_redirect]}
             while True:
                 self._tell(State("connecting"))
@@ -211,7 +212,7 @@ class Subscription:
         headers = self._headers()
         request = client.build_request("GET", self._address(), headers=headers)
         async with asyncio.timeout(self._idle):
-            return await client.send(request, stream=True, auth=authorization(dict(headers)))
+            return await send(client, request, authorization(dict(headers)))
 
     def _address(self) -> httpx.URL:
         """The address, and what is asked for. The position goes before `since`."""
@@ -267,8 +268,8 @@ class Subscription:
         if self._local is None:
             names = {name.strip() for name in response.headers.get(HONOURED, "").split(",")}
             self._local = _local_query(self.query, names, self.last_event_id)
-        if not self._connected and self._duplicates is not None:
-            self._duplicates.reset(self.last_event_id)
+        if not self._connected and self.duplicates is not None:
+            self.duplicates.reset(self.last_event_id)
         self._connected = True
         self.log = response.headers.get(LOG, "")
         if self._given_idle is None:
@@ -288,6 +289,8 @@ class Subscription:
             if parser.retry is not None:
                 self._backoff.ask(parser.retry)
             if parser.frames > frames:
+                if self.duplicates is not None:
+                    events = self.duplicates.identified(events)
                 selected, position = self._select(events, ending)
                 if self._clock.monotonic() - opened >= STEADY_SECONDS:
                     self._backoff.succeeded()
@@ -346,11 +349,11 @@ class Subscription:
         return selected, None
 
     def _is_repeated(self, event: StreamEvent) -> bool:
-        if self._duplicates is None:
+        if self.duplicates is None:
             return False
         if event.event == "gap":
-            self._duplicates.reset(event.id)
-        return event.event == "message" and self._duplicates.is_repeated(event)
+            self.duplicates.reset(event.id)
+        return event.event == "message" and self.duplicates.is_repeated(event)
 
 
 def idle_seconds(heartbeat: str) -> float:

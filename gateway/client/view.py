@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
@@ -75,10 +76,12 @@ def view(
 
 
 class View(Mapping[Key, Any]):
-    """A mapping from keys to values (parsed JSON). As of `ready`, it is at each moment the state at `position`.
+    """A mapping from keys to values (parsed JSON). As of `ready`, it is at each moment the state at `position`; after a
+    reset it is that again once all rows have come anew, for which `ready` waits.
 
     Iterating over it (`for key in view`) gives its keys; `async for change in view` gives each change from then on,
-    the rows of the snapshot included where it begins before they have come.
+    the rows of the snapshot included where it begins before they have come. Several may iterate: each gets every
+    change, and the slowest sets the pace.
     """
 
     def __init__(self, subscription: Subscription) -> None:
@@ -87,8 +90,9 @@ class View(Mapping[Key, Any]):
         self._ready = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
-        self._changes: deque[Change] | None = None
-        self._moved = asyncio.Condition()
+        self._listeners: list[_Listener] = []
+        self._room = asyncio.Event()
+        """A listener has taken a change, or is gone."""
         self.position = ""
         """The id after all that is in the mapping."""
 
@@ -121,37 +125,48 @@ class View(Mapping[Key, Any]):
             await asyncio.wait([task])
 
     async def ready(self) -> None:
-        """Return once all rows have come. Raises ClientError for what will not heal."""
+        """Return once all rows have come, after a reset those that are told anew. Raises ClientError for what will not
+        heal."""
         self._check_begun()
-        await self._ready.wait()
+        # A reset may come before whoever waits is woken.
+        while not self._ready.is_set():
+            await self._ready.wait()
         self._check()
-
-    def changes(self) -> AsyncIterator[Change]:
-        """Each change from now on. Raises ClientError for what will not heal."""
         self._check_begun()
-        self._changes = deque()
-        return self._each(self._changes)
 
-    def __aiter__(self) -> AsyncIterator[Change]:
+    def changes(self) -> AsyncGenerator[Change, None]:
+        """Each change from when the first is asked for. Raises ClientError for what will not heal."""
+        self._check_begun()
+        return self._each()
+
+    def __aiter__(self) -> AsyncGenerator[Change, None]:
         return self.changes()
 
-    async def _each(self, changes: deque[Change]) -> AsyncIterator[Change]:
+    async def _each(self) -> AsyncGenerator[Change, None]:
+        # Only who asks is waited for: what is made here and never asked may lie around for ever.
+        listener = _Listener()
+        self._listeners.append(listener)
         try:
             while True:
-                async with self._moved:
-                    await self._moved.wait_for(lambda: changes or self._failure or self._task is None)
-                    self._moved.notify_all()
-                if not changes:
-                    self._check()
-                    return
-                yield changes.popleft()
+                while not listener.changes:
+                    if self._is_over():
+                        self._check()
+                        return
+                    listener.told.clear()
+                    await listener.told.wait()
+                change = listener.changes.popleft()
+                self._room.set()
+                yield change
         finally:
-            if self._changes is changes:
-                self._changes = None
+            self._listeners.remove(listener)
+            self._room.set()
 
     def _check_begun(self) -> None:
         if self._task is None:
             raise ClientError("the view is read within `async with`")
+
+    def _is_over(self) -> bool:
+        return self._task is None or self._task.done() or self._failure is not None
 
     def _check(self) -> None:
         if self._failure is not None:
@@ -163,21 +178,24 @@ class View(Mapping[Key, Any]):
                 async for batch in batches:
                     for event in batch:
                         change = self._apply(event)
-                        if change is not None and self._changes is not None:
-                            await self._tell(self._changes, change)
+                        if change is not None:
+                            await self._tell(change)
                     self.position = self._subscription.last_event_id
+            raise ClientError(f"{self._subscription.shown}: the server has ended the view")
         except Exception as error:
             self._failure = error
         finally:
             self._ready.set()
-            async with self._moved:
-                self._moved.notify_all()
+            for listener in self._listeners:
+                listener.told.set()
 
-    async def _tell(self, changes: deque[Change], change: Change) -> None:
-        changes.append(change)
-        async with self._moved:
-            self._moved.notify_all()
-            await self._moved.wait_for(lambda: len(changes) < WAITING_CHANGES or self._changes is not changes)
+    async def _tell(self, change: Change) -> None:
+        for listener in self._listeners:
+            listener.changes.append(change)
+            listener.told.set()
+        while any(len(listener.changes) >= WAITING_CHANGES for listener in self._listeners):
+            self._room.clear()
+            await self._room.wait()
 
     def _apply(self, event: StreamEvent) -> Change | None:
         """Take one frame into the mapping."""
@@ -193,8 +211,11 @@ class View(Mapping[Key, Any]):
                 self._rows.pop(key, None)
                 return Change("delete", key, None, event.id)
             case "snapshot" | "reset" as kind:
+                # Whoever has been told of rows is told that they are gone.
+                told = kind == "reset" or bool(self._rows)
                 self._rows.clear()
-                return Change("reset", id=event.id) if kind == "reset" else None
+                self._ready.clear()
+                return Change("reset", id=event.id) if told else None
             case "ready":
                 self._ready.set()
             case "gap":
@@ -205,6 +226,14 @@ class View(Mapping[Key, Any]):
     def _rows_key(document: dict[str, Any]) -> Key:
         members = tuple(document["key"].values())
         return members[0] if len(members) == 1 else members
+
+
+class _Listener:
+    """Who iterates over changes, and those that wait for it."""
+
+    def __init__(self) -> None:
+        self.changes: deque[Change] = deque()
+        self.told = asyncio.Event()
 
 
 class BlockingView(Mapping[Key, Any]):
@@ -252,25 +281,31 @@ class BlockingView(Mapping[Key, Any]):
             self._begun.set()
 
     def ready(self, seconds: float | None = None) -> None:
-        """Return once all rows have come. Raises TimeoutError, and ClientError for what will not heal."""
+        """Return once all rows have come; see View. Raises TimeoutError, and ClientError for what will not heal."""
         view, loop = self._running()
         asyncio.run_coroutine_threadsafe(view.ready(), loop).result(seconds)
 
     def changes(self) -> Iterator[Change]:
-        """Each change from now on; see View."""
+        """Each change from when the first is asked for; see View."""
         view, loop = self._running()
         return self._each(view.changes(), loop)
 
-    def _each(self, changes: AsyncIterator[Change], loop: asyncio.AbstractEventLoop) -> Iterator[Change]:
+    def _each(self, changes: AsyncGenerator[Change, None], loop: asyncio.AbstractEventLoop) -> Iterator[Change]:
+        asking = asyncio.Lock()
+        asked: Future[Change | None] | None = None
         try:
             while True:
-                change = asyncio.run_coroutine_threadsafe(_next(changes), loop).result()
+                asked = asyncio.run_coroutine_threadsafe(_next(changes, asking), loop)
+                change = asked.result()
                 if change is None:
                     return
                 yield change
         finally:
+            # Interrupted while it waits, it is not waited for any more.
+            if asked is not None:
+                asked.cancel()
             if loop.is_running():
-                asyncio.run_coroutine_threadsafe(_close(changes), loop).result()
+                asyncio.run_coroutine_threadsafe(_close(changes, asking), loop).result()
 
     @property
     def position(self) -> str:
@@ -293,12 +328,15 @@ class BlockingView(Mapping[Key, Any]):
         return self._view, self._loop
 
 
-async def _next(changes: AsyncIterator[Change]) -> Change | None:
-    return await anext(changes, None)
+async def _next(changes: AsyncGenerator[Change, None], asking: asyncio.Lock) -> Change | None:
+    async with asking:
+        return await anext(changes, None)
 
 
-async def _close(changes: AsyncIterator[Change]) -> None:
-    await changes.aclose()  # type: ignore[attr-defined]
+async def _close(changes: AsyncGenerator[Change, None], asking: asyncio.Lock) -> None:
+    # Who asked last and was interrupted may not have ended yet.
+    async with asking:
+        await changes.aclose()
 
 
 def view_blocking(url: str, name: str, **options: Any) -> BlockingView:

@@ -70,6 +70,7 @@ async def test_without_a_listener_it_is_a_warning_of_python() -> None:
         ("", None),
         ("today", None),
         ("Thu, 01 Jan 1970 99:00:00 GMT", None),
+        ("Thu, 01 Jan 1970 01:00:00 +9999999999999", None),
     ],
 )
 def test_a_clock_that_is_off(date: str, said: str | None) -> None:

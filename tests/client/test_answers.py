@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import httpx
 import pytest
 
-from gateway.client import ClientError, NotAnEventStream, Query, Refused
+from gateway.client import ClientError, NotAnEventStream, Query, Refused, Subscription
 from tests.client.server import (
     ALL,
     Pieces,
@@ -46,6 +48,38 @@ async def test_redirects_in_a_circle_end() -> None:
         await collect(subscription, never)
     assert len(server.requests) == 21
     assert waits.slept == []
+
+
+async def test_the_body_of_a_redirect_is_not_read() -> None:
+    class Body(Pieces):
+        is_read = is_closed = False
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            self.is_read = True
+            yield b"moved"
+
+        async def aclose(self) -> None:
+            self.is_closed = True
+
+    bodies = [Body([]), Body([])]
+    moved = [httpx.Response(302, headers={"location": "/again"}, stream=body) for body in bodies]
+    subscription, _ = subscribe(Server(*moved, stream(message(1))))
+    assert numbers(await collect(subscription, bool)) == [1]
+    assert [(body.is_read, body.is_closed) for body in bodies] == [(False, True)] * 2
+
+
+async def test_a_password_in_the_place_of_a_redirect_is_not_sent() -> None:
+    server = Server(answer(302, location="http://me:secret@else.test/x"), stream(message(1)))
+    subscription, _ = subscribe(server)
+    assert numbers(await collect(subscription, bool)) == [1]
+    assert "authorization" not in server.requests[1].headers
+
+
+async def test_a_password_in_the_address_is_sent_on_by_that_server_alone() -> None:
+    server = Server(answer(302, location="/b"), answer(302, location="http://else.test/c"), stream(message(1)))
+    subscription = Subscription("http://me:secret@feed.test/a", transport=server)
+    await collect(subscription, bool)
+    assert ["authorization" in request.headers for request in server.requests] == [True, True, False]
 
 
 async def test_a_redirect_to_what_is_no_address_is_named() -> None:

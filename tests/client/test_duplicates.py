@@ -37,9 +37,14 @@ EMPTY = entry("u", offset=-1, timestamp=0)
         ([A6], [entry(offset=0, timestamp=99)], False),  # A topic that was created again.
         ([entry(timestamp=7)], [entry(timestamp=7)], False),  # Two events may share a time.
         ([entry(timestamp=7), B2], [entry(timestamp=7), B2], False),
-        ([entry(timestamp=7, seen=2)], [entry(timestamp=7, seen=2)], True),
+        # The server may have begun the count of this time anew, or be another one.
+        ([entry(timestamp=7, seen=2)], [entry(timestamp=7, seen=2)], False),
         ([entry(timestamp=7, seen=2)], [entry(timestamp=7, seen=3)], False),
-        ([entry(timestamp=8, seen=1)], [entry(timestamp=7, seen=3)], True),
+        ([entry(timestamp=8, seen=1)], [entry(timestamp=7, seen=3)], False),  # Times go back.
+        ([entry(timestamp=7, seen=2), B2], [entry(timestamp=7, seen=2), B1], False),
+        ([entry(timestamp=70)], [entry(offset=7, timestamp=70)], False),  # It began at a time.
+        ([entry(timestamp=80)], [entry(offset=7, timestamp=70)], False),
+        ([A6], [entry(timestamp=50, seen=1)], False),
         ([EMPTY], [EMPTY], False),
         ([], [], False),
     ],
@@ -68,25 +73,65 @@ def test_it_begins_at_a_position_and_after_a_gap_at_another() -> None:
     assert not duplicates.is_repeated(event(A5))
 
 
-def test_ids_of_events_are_remembered_in_a_bounded_number_and_shared() -> None:
-    recent = RecentIds(2)
+def identified(duplicates: Duplicates, meta_id: str) -> StreamEvent:
+    """An event that was read."""
+    return duplicates.identified([event(data=json.dumps({"meta": {"id": meta_id}}).encode())])[0]
+
+
+def is_repeated(duplicates: Duplicates, meta_id: str) -> bool:
+    """Whether it came before, when it is read."""
+    return duplicates.is_repeated(identified(duplicates, meta_id))
+
+
+def test_ids_of_events_are_remembered_once_they_are_processed_and_shared() -> None:
+    recent = RecentIds()
     one, other = Duplicates(recent=recent), Duplicates(recent=recent)
-    first, second, third = (event(data=b'{"meta":{"id":"%d"}}' % number) for number in range(3))
-    assert not one.is_repeated(first)
-    assert other.is_repeated(first)
-    assert not any(one.is_repeated(each) for each in (second, third))
-    assert other.is_repeated(third)
-    assert not other.is_repeated(first)
+    assert not is_repeated(one, "a")
+    assert is_repeated(one, "a"), "this subscription has it already"
+    assert not is_repeated(other, "a"), "nobody has processed it"
+    assert one.hand_over("1", "a")
+    assert not is_repeated(Duplicates(recent=recent), "a")
+    one.settle()
+    assert is_repeated(Duplicates(recent=recent), "a")
+    assert not other.hand_over("1", "a"), "it was processed meanwhile"
+
+
+def test_what_is_processed_up_to_a_position_is_remembered() -> None:
+    recent = RecentIds()
+    duplicates = Duplicates(recent=recent)
+    for position, meta_id in (("1", "a"), ("2", ""), ("3", "c")):
+        duplicates.hand_over(position, meta_id)
+    duplicates.settle("2")
+    assert ("a" in recent, "c" in recent) == (True, False)
+    duplicates.settle("unknown")
+    assert "c" not in recent
+    duplicates.settle("3")
+    assert "c" in recent
+
+
+def test_ids_are_remembered_in_a_bounded_number() -> None:
+    recent = RecentIds(2)
+    duplicates = Duplicates(recent=recent)
+    for meta_id in "abc":
+        assert not is_repeated(duplicates, meta_id)
+    assert [is_repeated(duplicates, meta_id) for meta_id in "bca"] == [True, True, False]
+    for meta_id in "abc":
+        duplicates.hand_over(meta_id, meta_id)
+    duplicates.settle()
+    assert [meta_id in recent for meta_id in "abc"] == [False, True, True]
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"meta":1}', b'{"meta":{"id":1}}', b'{"meta":{}}'])
 def test_events_without_an_id_are_never_repeated(data: bytes) -> None:
-    recent = RecentIds()
-    assert not recent.is_repeated(data)
-    assert not recent.is_repeated(data)
+    duplicates = Duplicates(recent=RecentIds())
+    for _ in range(2):
+        (found,) = duplicates.identified([event(data=data)])
+        assert not duplicates.is_repeated(found)
+        assert duplicates.hand_over("", found.meta_id)
+        duplicates.settle()
 
 
 @pytest.mark.parametrize("more", [b"1e400", rb'"\ud800"'])
-def test_an_id_is_remembered_whatever_json_stands_beside_it(more: bytes) -> None:
-    ids, data = RecentIds(), b'{"meta":{"id":"a"},"more":%b}' % more
-    assert [ids.is_repeated(data) for _ in range(2)] == [False, True]
+def test_an_id_is_read_whatever_json_stands_beside_it(more: bytes) -> None:
+    (found,) = Duplicates(recent=RecentIds()).identified([event(data=b'{"meta":{"id":"a"},"more":%b}' % more)])
+    assert found.meta_id == "a"

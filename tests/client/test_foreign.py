@@ -36,6 +36,19 @@ async def read(url: str, **options: object) -> list[bytes]:
     return [event.data async for batch in subscription.batches() for event in batch]
 
 
+async def _redirect_without_end(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(head("location: /there", "transfer-encoding: chunked", status="302 Found"))
+    while not writer.is_closing():
+        writer.write(b"10000\r\n%b\r\n" % bytes(0x10000))
+        await writer.drain()
+
+
+async def test_a_redirect_whose_body_has_no_end_is_followed() -> None:
+    async with serve(_redirect_without_end, head(STREAM, CLOSE) + BODY) as server, asyncio.timeout(10):
+        assert await read(f"{server.address}/s") == EVENTS
+        assert server.heads[1].startswith(b"GET /there ")
+
+
 async def read_answer(*answers: bytes) -> list[bytes]:
     async with serve(*answers) as server:
         return await read(f"{server.address}/s")

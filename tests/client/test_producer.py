@@ -114,6 +114,7 @@ async def test_what_comes_while_a_request_is_on_its_way_goes_together() -> None:
 RETRIED: list[Callable[[], httpx.Response | Exception]] = [
     lambda: answer(503, b"{}", retry_after="1"),
     lambda: answer(429, b"{}"),
+    lambda: answer(503, b"{}", retry_after="Mon, 01 Jan 2024 00:00:00 +9999999999999"),
     lambda: answer(502, b"<html>"),
     lambda: httpx.ConnectError("refused"),
     lambda: httpx.RemoteProtocolError("closed"),

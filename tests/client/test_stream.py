@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from gateway.client import (
     Event,
     EventsMissing,
+    EventStream,
     EventTooLarge,
     Gap,
     InvalidQuery,
@@ -27,7 +28,7 @@ from gateway.client import (
 )
 from gateway.client.query import Time
 from tests.client.server import Feed, Server, answer, events, message, position, stream
-from tests.client.streams import END, GAP, Endless, Read, Stop, numbers, read_blocking, read_in_loop
+from tests.client.streams import END, GAP, Endless, Read, Stop, numbers, read_blocking, read_in_loop, stop_at
 
 
 def test_events_know_their_place(read: Read) -> None:
@@ -271,6 +272,75 @@ def test_events_of_several_servers_are_told_apart_by_their_ids(read: Read) -> No
         options: dict[str, Any] = {"transport": server, "recent_ids": recent}
         read(lambda options=options: subscribe("http://h/s", **options), lambda event: taken.append(event.offset))  # type: ignore[misc]
     assert taken == [1, 2, 3, 4]
+
+
+def named(number: int) -> bytes:
+    """A frame with an event that has a `meta.id`."""
+    return message(number, meta={"id": str(number)})
+
+
+def test_what_was_read_and_not_processed_is_no_duplicate_of_anything(read: Read) -> None:
+    recent = RecentIds()
+    frames = named(1) + named(2) + named(3)
+
+    def again() -> EventStream:
+        return subscribe("http://h/s", transport=Server(stream(frames, END)), recent_ids=recent)
+
+    with pytest.raises(Stop):
+        read(again, stop_at(2))
+    assert numbers(read, again) == [2, 3]
+    assert numbers(read, again) == []
+
+
+async def test_only_what_was_committed_is_a_duplicate_where_that_was_chosen() -> None:
+    recent = RecentIds()
+    frames = b"".join(named(number) for number in range(1, 5))
+
+    def again() -> EventStream:
+        server = Server(stream(frames, END))
+        return subscribe("http://h/s", transport=server, recent_ids=recent, auto_commit=False)
+
+    async with again() as source:
+        _, second, _ = [await anext(source) for _ in range(3)]
+        await source.commit(second)
+    async with again() as source:
+        assert [event.offset for event in await source.batch()] == [3, 4]
+        await source.commit()
+    async with again() as source:
+        assert await source.batch() == []
+
+
+async def test_what_another_subscription_has_processed_meanwhile_is_passed_over() -> None:
+    recent, store = RecentIds(), MemoryPositions()
+    frames = named(1) + named(2) + named(3)
+    servers = [Server(stream(frames, END)) for _ in range(2)]
+    async with (
+        subscribe("http://h/s", transport=servers[0], recent_ids=recent) as one,
+        subscribe("http://h/s", transport=servers[1], recent_ids=recent, store=store) as other,
+    ):
+        assert [(await anext(source)).offset for source in (one, other)] == [1, 1], "both have begun it"
+        assert [(await anext(one)).offset for _ in range(2)] == [2, 3]
+        assert (await anext(other)).offset == 3, "the second is processed, the third is not"
+        assert await anext(one, None) is None
+    async with subscribe("http://h/s", transport=Server(stream(frames, END)), recent_ids=recent, store=store) as last:
+        assert await last.batch() == []
+    assert store.position == position(3)
+
+
+async def test_an_event_that_comes_twice_at_once_is_processed_once() -> None:
+    frames = [message(number, meta={"id": "same"}) for number in (1, 2)]
+    server = Server(stream(b"".join(frames) + named(3), END))
+    async with subscribe("http://h/s", limit=2, transport=server, recent_ids=RecentIds(), auto_commit=False) as source:
+        assert [event.offset for event in await source.batch()] == [1, 3]
+
+
+def test_times_that_go_back_lose_no_event(read: Read) -> None:
+    entry = '[{"topic":"t","partition":0,"timestamp":%d,"seen":1}]'
+    times = [100, 90, 95, 101]
+    first, last = (stream(*(message(time, entry % time) for time in part)) for part in (times[:3], times[3:]))
+    server = Server(first, last, answer(204))
+    assert numbers(read, lambda: events(server)) == times
+    assert server.position(1) == entry % 95
 
 
 @pytest.mark.long

@@ -253,6 +253,7 @@ async def test_an_answer_that_passes_is_asked_again(status: int) -> None:
         ("-5", 2),
         ("9" * 30, 600),
         ("Fri, 31 Dec 9999 23:59:59 GMT", 600),
+        ("Mon, 01 Jan 2024 00:00:00 +9999999999999", 2),
     ],
 )
 async def test_a_retry_after_is_read_within_reason(value: str, longest: float) -> None:

@@ -50,6 +50,34 @@ test("the map is the state as of ready, and after each change", async () => {
   pages.close();
 });
 
+test("after a reset it is ready once all rows have come anew", async () => {
+  const changes = [];
+  const pages = new ViewMap("http://h/v", { EventSource: Source, onchange: (change) => changes.push(change.kind) });
+  const source = Source.all.at(-1);
+  const first = pages.ready;
+  for (const kind of ["snapshot", "reset", "snapshot"]) {
+    const before = pages.ready;
+    source.say(kind, "0", { earliest: null });
+    source.say("row", "0a", { key: key("A"), value: kind });
+    let ready = false;
+    pages.ready.then(() => (ready = true));
+    await null;
+    assert.equal(ready, false);
+    assert.equal(pages.ready === before, kind === "snapshot" && before === first);
+    source.say("ready", "0", { keys: 1 });
+    assert.equal(await pages.ready, pages);
+  }
+  assert.equal(await first, pages);
+  source.say("reset", "9", { earliest: null });
+  const waiting = pages.ready;
+  source.say("reset", "10", { earliest: null });
+  source.say("ready", "10", { keys: 0 });
+  assert.equal(await waiting, pages, "who waits already waits on");
+  // Whoever has been told of rows is told that they are gone.
+  assert.deepEqual(changes, ["row", "reset", "row", "reset", "row", "reset", "reset"]);
+  pages.close();
+});
+
 test("after a refusal it comes back with its position", async () => {
   const failures = [];
   const options = { EventSource: Source, pause: 1, onfailure: (event) => failures.push(event.type) };

@@ -54,8 +54,8 @@ export class ViewMap extends Map {
     // A browser comes back after a lost connection, and not after a refusal: that is done here.
     source.addEventListener("error", (event) => {
       if (source.readyState !== 2) return;
-      this.#options.onfailure?.(event);
       this.#timer = setTimeout(() => this.#open(), this.#options.pause);
+      this.#options.onfailure?.(event);
     });
   }
 

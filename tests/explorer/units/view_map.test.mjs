@@ -92,6 +92,15 @@ test("after a refusal it comes back with its position", async () => {
   pages.close();
 });
 
+test("who closes it when it is refused has closed it", async () => {
+  const options = { EventSource: Source, pause: 1, onfailure: () => pages.close() };
+  const pages = new ViewMap("http://h/v", options);
+  const count = Source.all.length;
+  Source.all.at(-1).refuse();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(Source.all.length, count);
+});
+
 test("it is small", () => {
   assert.ok(readFileSync(new URL("../../../docs/view-map.js", import.meta.url)).length < 3072);
 });

@@ -16,6 +16,7 @@ from gateway.archive.histogram import TimeCounts, Wanted, count_times
 from gateway.archive.index import ArchivedFile, Damage, FileRow, PartitionIndex, index_of, lost
 from gateway.archive.layout import PLACES, Place
 from gateway.archive.store import Store
+from gateway.archive.table import ERASURES
 from gateway.errors import LogUnavailable
 from gateway.model.record import Record, size_of, sizes_of
 from gateway.text import counted
@@ -65,6 +66,10 @@ class Archive:
         """What is known of partitions without files."""
         self._version = -2
         """The version of the index; who writes the table reads it too."""
+        self.erasures = 0
+        """How often the index was found to be from after another erasure than before."""
+        self._erased: int | None = None
+        """As the table counts them."""
         self._read_at = self._failed_at = float("-inf")
         self._failure: LogUnavailable | None = None
 
@@ -77,7 +82,9 @@ class Archive:
     def survey(self, starts: Mapping[Place, int]) -> dict[Place, Answer]:
         """What there is of these partitions, whose log begins at these offsets."""
         with self._lock:
-            if self._is_old() or not all(self._suffices(place, start) for place, start in starts.items()):
+            if self.is_older(REFRESH_SECONDS) or not all(
+                self._suffices(place, start) for place, start in starts.items()
+            ):
                 self._refresh()
             if not isinstance(self._index, Damage):
                 for place in starts.keys() - self._index.keys() - self._absent.keys():
@@ -89,8 +96,9 @@ class Archive:
         with self._lock:
             self._refresh()
 
-    def _is_old(self) -> bool:
-        return self._now() - self._read_at >= REFRESH_SECONDS
+    def is_older(self, seconds: float) -> bool:
+        """Whether the index was read so many seconds ago; asks nobody."""
+        return self._now() - self._read_at >= seconds
 
     def _suffices(self, place: Place, start: int) -> bool:
         answer = self.known(place)
@@ -104,10 +112,17 @@ class Archive:
             if (version := self.table.version) != self._version:
                 self._version, self._absent = version, {}
                 self._index = index_of(self.table.rows(), self.table.position)
+                self._count_erasures()
         except LogUnavailable as error:
             self._failure, self._failed_at = error, self._now()
             raise
         self._failure, self._read_at = None, self._now()
+
+    def _count_erasures(self) -> None:
+        """What was erased before the index was read first is nothing new."""
+        erased = self.table.position(ERASURES) or 0
+        self.erasures += self._erased not in (None, erased)
+        self._erased = erased
 
     def index(self, place: Place) -> PartitionIndex | None:
         """The files of a partition, of the index in memory. Raises DamagedArchive."""

@@ -14,7 +14,7 @@ from gateway.archive.files import Columns, OpenFile
 from gateway.archive.index import ArchivedFile
 from gateway.archive.layout import Place
 from gateway.archive.table import ERASURES, Fenced, Position, Table
-from gateway.archive.upkeep import replace, rewritten
+from gateway.archive.upkeep import rewrite
 from gateway.model.record import Record
 
 TRIES = 10
@@ -32,7 +32,7 @@ class Erased(NamedTuple):
 
 
 def announce(table: Table) -> None:
-    """Let nobody commit what was read from the log before now."""
+    """Let nobody commit what was read from the log before now, and tell whoever reads the table."""
     for _ in range(TRIES):
         table.refresh()
         if table.version < 0:
@@ -56,7 +56,8 @@ def erase(table: Table, archive: Archive, columns: Columns, matches: Matches) ->
         if faults := archive.faults():
             raise archive.damaged(faults[0])
         # Files that were added or merged meanwhile are looked into too, until there is none left.
-        todo = [(place, file) for place, index in archive.partitions() for file in index.files if file.path not in seen]
+        every = [(place, file) for place, index in archive.partitions() for file in index.all_files]
+        todo = [(place, file) for place, file in every if file.path not in seen]
         if not todo:
             return Erased(records, files)
         try:
@@ -82,6 +83,4 @@ def _erase_from(
     source = OpenFile(archive.store, file)
     if not any(matches(record) for group in range(source.groups) for record in source.records(place.partition, group)):
         return 0
-    written, count = rewritten(archive, place, [file], columns, lambda record: not matches(record))
-    replace(table, archive, [file], [written])
-    return count
+    return rewrite(table, archive, place, [file], columns, lambda record: not matches(record))

@@ -7,7 +7,7 @@ partition's start to its end. Files that somebody else has written, or taken awa
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate, pairwise, takewhile
 from typing import NamedTuple
 
@@ -54,14 +54,21 @@ class Damage(NamedTuple):
 
 
 class PartitionIndex:
-    """The files of one partition, from `start` to `end`."""
+    """The files of one partition, from `start` to `end`. `older` are those before a hole: nobody reads them through the
+    gateway, and they are in the table like the others."""
 
-    def __init__(self, files: list[ArchivedFile], start: int, end: int) -> None:
+    def __init__(self, files: list[ArchivedFile], start: int, end: int, older: Sequence[ArchivedFile] = ()) -> None:
         self.files = files
+        self.older = older
         self.start = start
         self.end = end
         self._ends = [file.end for file in files]
         self._highs = list(accumulate((file.high for file in files), max))
+
+    @property
+    def all_files(self) -> list[ArchivedFile]:
+        """Every file that the table has of this partition, in order."""
+        return [*self.older, *self.files]
 
     @property
     def day(self) -> str | None:
@@ -127,7 +134,8 @@ def _partition(
     for before, after in pairwise(files):
         if after.begin < before.end:
             return Damage(after.path, f"its range overlaps that of {before.path}")
-    files = [file for file in files if file.end > start]
+    older = [file for file in files if file.end <= start]
+    files = files[len(older) :]
     expected = start
     for file in files:
         if file.begin > expected:
@@ -135,7 +143,7 @@ def _partition(
         expected = file.end
     if expected != end:
         return Damage(files[-1].path if files else str(place.partition), f"files from offset {expected} on are missing")
-    return PartitionIndex(files, max(start, files[0].begin) if files else start, end)
+    return PartitionIndex(files, max(start, files[0].begin) if files else start, end, older)
 
 
 def lost(place: Place, position: Callable[[str], int | None]) -> Damage | None:

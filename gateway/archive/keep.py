@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.archive.columns import columns_of
 from gateway.archive.open import open_archive
 from gateway.archive.options import ArchiveOptions
-from gateway.archive.threads import Threads
+from gateway.archive.threads import Lane, Threads
 from gateway.catalog.stream import Stream
 from gateway.clock import Clock
 from gateway.errors import GatewayError
@@ -22,8 +22,13 @@ from gateway.eventlog.port import EventLog
 from gateway.observability import telemetry
 from gateway.schemas.repository import SchemaRepository
 
+if TYPE_CHECKING:
+    from gateway.archive.files import Columns
+
 UPKEEP_SECONDS = 1800.0
-"""Seconds for one merge of files or one deletion."""
+"""Seconds for one stretch of merges or one deletion."""
+MERGE_SECONDS = 600.0
+"""Seconds of a stretch, after which no further merge is begun: new records wait meanwhile."""
 VACUUM_SECONDS = 3600.0
 """Seconds between two deletions of what has been replaced."""
 
@@ -67,7 +72,7 @@ async def keep_archiving(
 
 
 class Keeper:
-    """Archives one stream and keeps its files in shape."""
+    """Archives one stream and keeps its files in shape; of one that is archived no longer, only the latter."""
 
     def __init__(
         self,
@@ -85,7 +90,7 @@ class Keeper:
         self._stream = stream
         self._options = options
         self._clock = clock
-        self._threads = threads
+        self._threads = Lane(threads)
         self._wanted = columns_of(schema.document) if schema is not None else {}
         self._archive = open_archive(options, stream.name)
         assert isinstance(self._archive.table, Table)
@@ -98,13 +103,16 @@ class Keeper:
             self._wanted,
             options.archive_file_bytes,
             clock,
-            threads,
+            self._threads,
         )
-        self._vacuumed = clock.monotonic()
+        # At the first turn already: a process may be run for one turn alone, or end within the hour.
+        self._vacuumed = float("-inf")
 
     async def turn(self, stop: asyncio.Event) -> bool:
         """Copy what is new, and keep the files in shape; whether all of it was possible."""
-        return await self._told("copying", self.copy(stop)) and await self._told("upkeep", self.upkeep(stop))
+        copied = not self._stream.archive or await self._told("copying", self.copy(stop))
+        # What is erased or kept no longer goes also while a partition cannot be copied.
+        return await self._told("upkeep", self._look_after(stop)) and copied
 
     async def copy(self, stop: asyncio.Event) -> bool:
         """Copy what is new; whether all was."""
@@ -117,32 +125,44 @@ class Keeper:
             telemetry.archive_complete(name, begun)
         return not progress.troubles
 
-    async def upkeep(self, stop: asyncio.Event, everything: bool = False) -> bool:
-        """Merge files, drop those that are kept no longer, and delete what is replaced."""
-        from gateway.archive.table import Fenced
-        from gateway.archive.upkeep import compact, drop_outlived
-
-        run, keep = self._threads.run, self._stream.keep
-        with suppress(Fenced):  # Another process is doing it.
-            columns = await run(UPKEEP_SECONDS, self._table.prepare, self._wanted)
-            merged = await run(
-                UPKEEP_SECONDS,
-                compact,
-                self._table,
-                self._archive,
-                columns,
-                self._options.archive_file_bytes,
-                everything,
-                stop.is_set,
-            )
-            if merged.before:
-                telemetry.archive_says(self._stream.name, f"{merged.before} files merged into {merged.after}")
-            if keep is not None:
-                await run(UPKEEP_SECONDS, drop_outlived, self._table, self._archive, keep, self._clock.now())
+    async def _look_after(self, stop: asyncio.Event) -> bool:
+        await self.upkeep(stop)
         if self._clock.monotonic() - self._vacuumed >= VACUUM_SECONDS and not stop.is_set():
             self._vacuumed = self._clock.monotonic()
             await self.vacuum()
         return True
+
+    async def upkeep(self, stop: asyncio.Event, everything: bool = False) -> None:
+        """Merge files, and drop those that are kept no longer."""
+        from gateway.archive.table import Fenced
+        from gateway.archive.upkeep import drop_outlived
+
+        run, keep = self._threads.run, self._stream.keep
+        with suppress(Fenced):  # Another process is doing it.
+            columns = await run(UPKEEP_SECONDS, self._table.prepare, self._wanted)
+            while await self._merge(columns, stop, everything) and everything and not stop.is_set():
+                pass
+            if keep is not None:
+                await run(UPKEEP_SECONDS, drop_outlived, self._table, self._archive, keep, self._clock.now())
+
+    async def _merge(self, columns: Columns, stop: asyncio.Event, everything: bool) -> bool:
+        """Merge files for a stretch; whether there were any."""
+        from gateway.archive.upkeep import compact
+
+        until = self._clock.monotonic() + MERGE_SECONDS
+        merged = await self._threads.run(
+            UPKEEP_SECONDS,
+            compact,
+            self._table,
+            self._archive,
+            columns,
+            self._options.archive_file_bytes,
+            everything,
+            lambda: stop.is_set() or self._clock.monotonic() >= until,
+        )
+        if merged.before:
+            telemetry.archive_says(self._stream.name, f"{merged.before} files merged into {merged.after}")
+        return merged.before > 0
 
     async def vacuum(self) -> int:
         """Delete what was replaced long enough ago, and what nobody has ever named."""

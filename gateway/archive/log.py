@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.archive.index import ArchivedFile, Damage, PartitionIndex, reach
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 THREADS = 4
 """Threads that read archives, of a process."""
+ERASURE_SECONDS = 60.0
+"""Seconds after which an archive that nobody reads from is looked at, for what was erased from it."""
 
 
 class Held:
@@ -64,6 +68,8 @@ class ArchivedLog:
         """By topic."""
         self._open = open_archive
         self.threads = Threads(THREADS, "read")
+        self._looking: dict[str, Future[object]] = {}
+        """By archive, the last look for erasures."""
 
     def __repr__(self) -> str:
         return f"<ArchivedLog over {self.log!r}>"
@@ -87,8 +93,22 @@ class ArchivedLog:
         return await self.log.identity()
 
     async def describe(self, topics: Collection[str]) -> dict[str, TopicState | Trouble]:
-        """See EventLog."""
-        return await self.log.describe(topics)
+        """See EventLog. What is erased from an archive counts once nothing of it is read from there any more."""
+        states = await self.log.describe(topics)
+        return {topic: self._with_archive(topic, state) for topic, state in states.items()}
+
+    def _with_archive(self, topic: str, state: TopicState | Trouble) -> TopicState | Trouble:
+        archive = self.archives.get(topic)
+        if archive is None or isinstance(state, Trouble):
+            return state
+        self._look(archive)
+        return state._replace(erasures=state.erasures + archive.erasures)
+
+    def _look(self, archive: Archive) -> None:
+        """Have an old index read anew; nobody waits for it, since the store may be away."""
+        before = self._looking.get(archive.name)
+        if archive.is_older(ERASURE_SECONDS) and (before is None or before.done()):
+            self._looking[archive.name] = self.threads.begin(partial(archive.survey, {}))
 
     async def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds | Trouble]:
         """See EventLog."""

@@ -2,7 +2,8 @@
 been replaced. Synchronous, for threads; each step is one commit.
 
 Files are written again from their records, in order, and take the place of those before in one commit. Of two that
-replace files at a time one is refused (`REWRITES`).
+replace files at a time one is refused (`REWRITES`). Files before a hole are erased from, checked and dropped like the
+others, and not merged: they are few, and only tools read them.
 """
 
 from __future__ import annotations
@@ -29,14 +30,39 @@ class Compacted(NamedTuple):
     after: int
 
 
-def rewritten(
+def rewrite(
+    table: Table,
     archive: Archive,
     place: Place,
     files: Sequence[ArchivedFile],
     columns: Columns,
     keep: Callable[[Record], bool] | None = None,
+) -> int:
+    """Put one new file in the place of these neighbours of one day, with the records that are to be kept; returns how
+    many are not. Raises Fenced where others have replaced files meanwhile, and deletes the new one."""
+    # Read first: the table may be read anew while the file is written, and then tells of what others have done.
+    before = table.position(REWRITES)
+    written, left = _rewritten(archive, place, files, columns, keep)
+    try:
+        table.commit([written], files, [_next_rewrite(before)])
+    except Fenced:
+        archive.store.delete(written.path)
+        raise
+    return left
+
+
+def _next_rewrite(before: int | None) -> Position:
+    return Position(REWRITES, before, (before or 0) + 1)
+
+
+def _rewritten(
+    archive: Archive,
+    place: Place,
+    files: Sequence[ArchivedFile],
+    columns: Columns,
+    keep: Callable[[Record], bool] | None,
 ) -> tuple[Written, int]:
-    """One new file for these neighbours of one day, with the records that are to be kept; and how many are not."""
+    """The new file, and how many records it lacks."""
     writer = FileWriter(archive.store, place, files[0].day, files[0].begin, columns)
     left = 0
     try:
@@ -52,17 +78,6 @@ def rewritten(
         writer.abort()
 
 
-def replace(table: Table, archive: Archive, removed: Sequence[ArchivedFile], added: Sequence[Written]) -> None:
-    """Put files in the place of others. Raises Fenced, and deletes the new ones."""
-    before = table.position(REWRITES)
-    try:
-        table.commit(added, removed, [Position(REWRITES, before, (before or 0) + 1)])
-    except Fenced:
-        for file in added:
-            archive.store.delete(file.path)
-        raise
-
-
 def compact(
     table: Table,
     archive: Archive,
@@ -72,32 +87,29 @@ def compact(
     stopping: Callable[[], bool] = lambda: False,
 ) -> Compacted:
     """Merge the small files of every partition. `everything`: also those of the newest day. Raises Fenced where
-    another does it too."""
+    another does it too, and DamagedArchive."""
     before = after = 0
-    archive.refresh()
+    _refresh(archive)
     for place, index in archive.partitions():
         for run in compactable(index.files, file_bytes, everything):
             if stopping():
                 break
-            written, _ = rewritten(archive, place, run, columns)
-            replace(table, archive, run, [written])
+            rewrite(table, archive, place, run, columns)
             before, after = before + len(run), after + 1
     archive.refresh()
     return Compacted(before, after)
 
 
 def drop_outlived(table: Table, archive: Archive, keep: int, now: int) -> int:
-    """Drop the files that are kept no longer (ms); returns how many."""
+    """Drop the files that are kept no longer (ms); returns how many. Raises Fenced, and DamagedArchive."""
     count = 0
-    archive.refresh()
+    _refresh(archive)
     for place, index in archive.partitions():
-        if not (gone := outlived(index.files, keep, now)):
+        if not (gone := outlived(index.all_files, keep, now)):
             continue
-        start, rewrites = place.application("start"), table.position(REWRITES)
-        positions = [
-            Position(start, index.start, gone[-1].end),
-            Position(REWRITES, rewrites, (rewrites or 0) + 1),
-        ]
+        positions = [_next_rewrite(table.position(REWRITES))]
+        if gone[-1].end > index.start:
+            positions.append(Position(place.application("start"), index.start, gone[-1].end))
         table.commit([], gone, positions, data_change=True)
         count += len(gone)
     archive.refresh()
@@ -106,11 +118,17 @@ def drop_outlived(table: Table, archive: Archive, keep: int, now: int) -> int:
 
 def vacuum(table: Table, archive: Archive, hours: int) -> int:
     """Delete the files that were replaced so many hours ago, and those that no commit has ever named; returns how many.
-    Raises DamagedArchive: what somebody else has taken out of the table is needed to restore it."""
+    Raises DamagedArchive."""
+    _refresh(archive)
+    return table.vacuum(hours) + table.sweep(max(hours, SWEEP_HOURS))
+
+
+def _refresh(archive: Archive) -> None:
+    """Read the index anew. Raises DamagedArchive: to restore a table, what somebody else has taken out of it is needed,
+    and nothing may lie on top of that."""
     archive.refresh()
     if faults := archive.faults():
         raise archive.damaged(faults[0])
-    return table.vacuum(hours) + table.sweep(max(hours, SWEEP_HOURS))
 
 
 def checked(archive: Archive) -> tuple[list[str], int, int]:
@@ -118,7 +136,7 @@ def checked(archive: Archive) -> tuple[list[str], int, int]:
     archive.refresh()
     faults, files, count = list(archive.faults()), 0, 0
     for place, index in archive.partitions():
-        for file in index.files:
+        for file in index.all_files:
             files += 1
             try:
                 count += _check(archive, place, file)

@@ -55,12 +55,15 @@ def run(streams: tuple[str, ...], once: bool, **flags: Any) -> None:
     """Archive STREAMS, or all that say so, until a signal.
 
     Any number of processes may archive a stream; each record is stored once. `gateway serve` does this beside the
-    servers, unless `processing` is off.
+    servers, unless `processing` is off. With --once and no STREAMS, the tables of streams that are archived no longer
+    are looked after, too.
 
     Exit status: 0; with --once, 1 where something could not be archived.
     """
     configured, definitions, named = _read(flags, streams)
     chosen = _archived(configured, named)
+    if once and not named:
+        chosen = _with_tables(configured, [])
     settings = configured.settings
     configure_logging(settings.log_format, settings.log_level)
     options = settings.of(ArchiveOptions)
@@ -135,7 +138,9 @@ def compact(streams: tuple[str, ...], **flags: Any) -> None:
 
 @click.command()
 @click.argument("stream")
-@click.option("--key", help="erase the records with this key")
+@click.option(
+    "--key", help="erase the records with this key; '' is the empty key, which records without a key do not have"
+)
 @click.option("--where", "expression", metavar="EXPRESSION", help="erase the events for which this filter is true")
 @click.option("--now", is_flag=True, help="delete replaced files at once; readers of older versions fail")
 @_with_log
@@ -150,12 +155,15 @@ def erase(stream: str, key: str | None, expression: str | None, now: bool, **fla
         fail(["gateway erase: give either --key or --where"])
     configured, definitions, (chosen,) = _read(flags, (stream,))
     try:
-        matcher = Matcher(key.encode() if key is not None else None, compile_filter(expression) if expression else None)
+        where = None if expression is None else compile_filter(expression)
     except InvalidExpression as error:
         fail([f"gateway erase: --where: {error}"])
+    matcher = Matcher(None if key is None else key.encode(), where)
 
     async def work(log: EventLog) -> int:
-        await erase_everywhere(chosen, definitions, log, configured.settings, matcher, now, click.echo)
+        await erase_everywhere(
+            chosen, definitions, configured.rules, log, configured.settings, matcher, now, click.echo
+        )
         return 0
 
     end_with_log(configured, "gateway", work)

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import orjson
 
 from gateway.archive.columns import columns_of
+from gateway.archive.log import ERASURE_SECONDS
 from gateway.archive.open import missing_libraries, open_archive
 from gateway.archive.options import ArchiveOptions
 from gateway.catalog.stream import Stream
 from gateway.catalog.view import View
 from gateway.definitions import Definitions
-from gateway.errors import LogError
+from gateway.errors import LogError, TopicAbsent
 from gateway.eventlog.port import EventLog
 from gateway.filters.compile import Filter
 from gateway.filters.subject import Subject
 from gateway.filters.values import OutOfSteps
+from gateway.hub.options import HubOptions
 from gateway.model.record import Record
+from gateway.rules.rule import Produce, Rule, replay_topic, retry_topic
 from gateway.schemas.repository import SchemaRepository
 from gateway.settings.table import Settings
 from gateway.state.files import discard
@@ -31,6 +35,8 @@ class Matcher:
     """Says which records are to be erased: those of a key, or those for which a filter is true."""
 
     def __init__(self, key: bytes | None, where: Filter | None) -> None:
+        if (key is None) == (where is None):
+            raise ValueError("either a key or a filter")
         self._key = key
         self._where = where
 
@@ -55,6 +61,7 @@ class Matcher:
 async def erase_everywhere(
     stream: Stream,
     definitions: Definitions,
+    rules: Sequence[Rule],
     log: EventLog,
     settings: Settings,
     matches: Matcher,
@@ -63,7 +70,7 @@ async def erase_everywhere(
 ) -> None:
     """Erase, first from the log, from which the archive is copied and views are built, and report. Raises LogError."""
     if log.erasable:
-        say(f"log: {counted(sum([await log.erase(topic, matches) for topic in stream.topics]), 'record')} emptied")
+        say(f"log: {counted(await _erase_from_log(stream, definitions, log, matches), 'record')} emptied")
     else:
         say("log: not reached: Kafka keeps records until their retention ends, or a tombstone compacts their key")
     # A stream may have been archived before.
@@ -74,18 +81,60 @@ async def erase_everywhere(
     else:
         await asyncio.to_thread(_erase_from_archive, stream, definitions.schemas, settings, matches, now, say)
     _erase_from_views([view for view in definitions.views if view.stream == stream.name], settings, say)
-    if made := _made_of(stream, definitions):
-        say(f"not reached: what is made of {stream.name}: {', '.join(made)}; erase from each")
-    say("not reached: the memory of gateways that run; restart them")
+    holding = _holding(stream, definitions, rules)
+    if others := ", ".join(holding[1:]):
+        say(f"not reached: what else holds events of {stream.name}, or is made of them: {others}; erase from each")
+    if topics := _retry_topics(holding, rules):
+        say(f"not reached: what rules try again, and have tried again: the topics {', '.join(topics)}")
+    # A gateway forgets at the look that finds the erasure, and at the one after it (`hub/recovery.py`).
+    seconds = ERASURE_SECONDS + 2 * settings.of(HubOptions).metadata_interval
+    say(f"memory: gateways that run forget it within {seconds:g} s")
     say("not reached: caches in front of gateways, backups, and copies that others have made")
 
 
-def _made_of(stream: Stream, definitions: Definitions) -> list[str]:
-    """The streams that are derived from this one, and from those."""
-    streams, made = definitions.catalog.streams.values(), [stream.name]
-    for source in made:
-        made += [one.name for one in streams if one.derive and source in one.derive.inputs and one.name not in made]
-    return made[1:]
+async def _erase_from_log(stream: Stream, definitions: Definitions, log: EventLog, matches: Matcher) -> int:
+    """Empty what matches; returns how many records. A topic may not be there yet. The name of a derived stream may
+    still mean an earlier version, whose topic is there as well."""
+    former = [topic for topic in stream.former_topics if topic not in definitions.catalog.topics]
+    count = 0
+    for topic in (*stream.topics, *former):
+        with suppress(TopicAbsent):
+            count += await log.erase(topic, matches)
+    return count
+
+
+def _holding(stream: Stream, definitions: Definitions, rules: Sequence[Rule]) -> list[str]:
+    """This stream, and the others that hold its events or what is made of them."""
+    streams = definitions.catalog.streams
+    holding = [stream.name]
+    for name in holding:
+        holding += [other for other in _reached_from(streams[name], definitions, rules) if other not in holding]
+    return holding
+
+
+def _reached_from(stream: Stream, definitions: Definitions, rules: Sequence[Rule]) -> list[str]:
+    """The streams that get the events of this one at once, or what is made of them, each named once."""
+    streams = definitions.catalog.streams.values()
+    found = [one.name for one in streams if not set(one.topics).isdisjoint(stream.topics)]
+    found += [one.name for one in streams if one.derive and stream.name in one.derive.inputs]
+    for rule in rules:
+        if stream.name in rule.sources:
+            found += [action.stream for action in rule.actions if isinstance(action, Produce)]
+            found.append(rule.dead_stream)
+    errors = definitions.error_stream_of(stream)
+    if errors is not None and stream.schema_title is not None:
+        found.append(errors.name)
+    return list(dict.fromkeys(found))
+
+
+def _retry_topics(streams: Sequence[str], rules: Sequence[Rule]) -> list[str]:
+    """The topics in which rules of these streams keep events that are to be tried again."""
+    return [
+        topic
+        for rule in rules
+        if not set(rule.sources).isdisjoint(streams)
+        for topic in (*(retry_topic(rule.name, delay) for delay in rule.policy.delays), replay_topic(rule.name))
+    ]
 
 
 def _erase_from_views(views: Sequence[View], settings: Settings, say: Callable[[str], None]) -> None:
@@ -119,6 +168,8 @@ def _erase_from_archive(
         return
     columns = table.prepare(columns_of(schema.document) if schema is not None else {})
     erased = erase(table, archive, columns, matches)
+    # Whoever reads the table learns that what he has of it in memory may be erased, once he has the files without it.
+    announce(table)
     say(f"archive: {counted(erased.records, 'record')} erased from {counted(erased.files, 'file')}")
     if now:
         say(f"archive: {counted(table.vacuum(0), 'replaced file')} deleted")

@@ -27,10 +27,12 @@ FETCH_BYTES = 4 * 1024 * 1024
 
 
 class TopicState(NamedTuple):
-    """A topic as it is now. Another `identity` under one name means that the topic was deleted and created again."""
+    """A topic as it is now. Another `identity` under one name means that the topic was deleted and created again.
+    `erasures` rises whenever records are emptied: who has read some in memory may have what the log has no more."""
 
     identity: str
     partitions: int
+    erasures: int = 0
 
 
 class Bounds(NamedTuple):
@@ -70,6 +72,11 @@ class Batch(NamedTuple):
 def part_of(left: int, partitions: int) -> int:
     """The share of one of `partitions` in the amount that is left for all of them, at least 1 if anything is."""
     return -(-left // partitions)
+
+
+def is_emptied(record: Record) -> bool:
+    """Whether nothing is left of a record but its place and its time, as `EventLog.erase` leaves it."""
+    return record.key is None and record.value is None and not record.headers and record.fault is None
 
 
 class LogReader(Protocol):
@@ -278,7 +285,8 @@ class EventLog(Protocol):
 
     async def erase(self, topic: str, matches: Callable[[Record], bool]) -> int:
         """Empty all records of a topic that match, for good: they keep offset and timestamp, and lose key, value and
-        headers. Returns how many. Raises what `matches` raises, and LogForbids where the log is not `erasable`."""
+        headers. Returns how many. Processes that read the log learn of it by `TopicState.erasures`. Raises what
+        `matches` raises, TopicAbsent, and LogForbids where the log is not `erasable`."""
         ...
 
     @property

@@ -34,6 +34,8 @@ class Findings:
     begun: list[TopicPartition] = field(default_factory=list)
     refused: dict[TopicPartition, Trouble] = field(default_factory=dict)
     """Those that should have been begun, and cannot be now."""
+    erased: set[str] = field(default_factory=set)
+    """The topics of which records were emptied since the last look."""
 
 
 class Discovery:
@@ -102,7 +104,7 @@ class Discovery:
         continued = await self._replaced(replaced, states)
         # The last that is asked of the log: what takes long to find is not lost with what fails after it.
         begins = await self._beginnings.find(wanted, states)
-        findings = Findings()
+        findings = Findings(erased=self._erased(states))
         for partition, place in continued.items():
             if isinstance(place, Break):
                 findings.breaks.append(place)
@@ -113,6 +115,16 @@ class Discovery:
                 self._ring.remove(partition)
         self._take([topic for topic in topics if topic not in hidden], states, hidden, begins, findings, wanted)
         return findings
+
+    def _erased(self, states: Mapping[str, TopicState]) -> set[str]:
+        """The topics of which records were emptied since the last look. One that was created again is another."""
+        return {
+            topic
+            for topic, state in states.items()
+            if (before := self.known.get(topic)) is not None
+            and before.identity == state.identity
+            and before.erasures != state.erasures
+        }
 
     async def others(self, topics: Collection[str]) -> set[str]:
         """Those of the topics that are not there any more, or others than at the last look. Raises LogUnavailable."""

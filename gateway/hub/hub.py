@@ -407,6 +407,12 @@ class Hub:
         self.interrupt(gap)
         self.losses.replaced(gap.partition)
 
+    def erased(self, topics: Collection[str]) -> None:
+        """Keep nothing of these topics, of which records were emptied. Clients notice nothing."""
+        self.flush()
+        self.losses.erased(topics)
+        self.tell_change()
+
     def cut(self, gap: Break) -> None:
         """The same for a truncated log. If the lost part held no record, no client is notified."""
         tail = self.ring.tail(gap.partition)

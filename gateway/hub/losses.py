@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from gateway.hub.ring import Ring
@@ -64,7 +64,7 @@ class Losses:
         self._starts: dict[TopicPartition, int] = {}
         self.cuts = Cuts()
         self.memories: list[Callable[[Lost], None]] = []
-        """Called with what the log has lost, once the ring has forgotten it."""
+        """Called with what the log has lost, or may have erased, once the ring has forgotten it."""
 
     def is_due(self, now: float) -> bool:
         """Whether it is time to look."""
@@ -95,6 +95,15 @@ class Losses:
         """There is another topic by this name: nothing is left of what was read."""
         self._starts.pop(partition, None)
         self._tell({partition: Remains(0, 0)})
+
+    def erased(self, topics: Collection[str]) -> None:
+        """Records of these topics were emptied in the log: nothing that was read of them before is kept. Whoever has
+        read them continues as before, since their offsets are still there."""
+        held = [partition for partition in self._ring.partitions() if partition.topic in topics]
+        self._ring.forget({partition: self._ring.end(partition) for partition in held})
+        for partition in held:
+            self._starts.pop(partition, None)
+        self._tell({partition: Remains(0, 0) for partition in held})
 
     def _tell(self, lost: Lost) -> None:
         for forget in self.memories:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.eventlog.port import Bounds, EventLog
+from gateway.eventlog.port import Bounds, EventLog, is_emptied
 from gateway.eventlog.trouble import demand
 from gateway.hub.decode import glance
 from gateway.hub.history import first_records
@@ -48,9 +48,10 @@ async def _first_difference(log: EventLog, ring: Ring, partition: TopicPartition
         if item is None or offset < bounds.start:
             return True  # Of what is deleted nobody knows.
         record = (await first_records(log, {partition: offset}, {partition: bounds.end}))[partition]
-        if record is None or record.offset != offset:
+        if record is None or record.offset != offset or record.timestamp != item.consumed.timestamp:
             return False
-        return (record.timestamp, record.key, glance(record).data) == (item.consumed.timestamp, item.key, item.data)
+        # One that was erased since is the same.
+        return is_emptied(record) or (record.key, glance(record).data) == (item.key, item.data)
 
     newest = ring.before(partition, min(end, ring.end(partition)))
     if newest is None or await is_there(newest.offset):

@@ -48,6 +48,10 @@ class Reading(Protocol):
         """The same for a truncated log."""
         ...
 
+    def erased(self, topics: Collection[str]) -> None:
+        """Keep nothing of these topics, of which records were emptied."""
+        ...
+
     def partitions_changed(self) -> None:
         """The set of partitions is another one."""
         ...
@@ -85,6 +89,8 @@ class Recovery:
         self.failure: LogUnavailable | None = None
         """The log did not answer here; the reading must start again."""
         self.next_look = 0.0
+        self._erased: set[str] = set()
+        """The topics of which the last look has found that records were emptied."""
 
     def look_again(self) -> None:
         """Look for topics soon."""
@@ -122,6 +128,10 @@ class Recovery:
                 self._reading.catching_up |= found.behind
             for gap in found.breaks:
                 self._reading.replace(gap)
+            # Once more at the next look: what was being read at this one came into memory behind it.
+            self._erased, erased = found.erased, found.erased | self._erased
+            if erased:
+                self._reading.erased(erased)
             for partition in found.begun:
                 self.stamps.pop(partition, None)
             now = self._clock.monotonic()
@@ -263,7 +273,10 @@ class Recovery:
             self.look_again()
             return False
         # What was told of a partition that is not there any more was told of another log.
-        gap = await self._discovery.attempt_cut(partition, bounds, parting if parting <= bounds.end else -1)
+        parting = parting if parting <= bounds.end else -1
+        # Only what was read can differ: behind it, the log is read as ever.
+        bounds = bounds._replace(end=max(bounds.start, min(bounds.end, position)))
+        gap = await self._discovery.attempt_cut(partition, bounds, parting)
         if isinstance(gap, Trouble):
             return False
         self._reading.cut(gap)

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from gateway.commands.cli import main
 from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.model.record import NewRecord, TopicPartition
-from tests.archive.kit import DAY, START, dataset
+from tests.archive.kit import DAY, START, dataset, hours_ago
 
 SCHEMA = """
 title: place/visit
@@ -73,6 +73,11 @@ async def values(place: Path) -> list[bytes | None]:
     found = [record.value for batch in await reader.fetch(1) for record in batch.records]  # type: ignore[union-attr]
     await log.close()
     return found
+
+
+def stored(place: Path) -> list[Path]:
+    """All files of the archive of visits, in its table or not."""
+    return list((place / "archive" / "visits").glob("*/*.parquet"))
 
 
 def rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[Any]:
@@ -159,6 +164,29 @@ def test_a_stream_that_is_archived_no_longer_is_erased_from_too(place: Path) -> 
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("archived", [True, False])
+def test_a_single_run_deletes_what_was_replaced_long_ago(
+    place: Path, monkeypatch: pytest.MonkeyPatch, archived: bool
+) -> None:
+    """Of streams that are archived no longer, too."""
+    path = place / "gateway.yaml"
+    path.write_text(path.read_text().replace("other: {}", "other: {archive: true}"))
+    asyncio.run(fill(place))
+    assert gateway(place, "archive", "run", "--once").exit_code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("gateway.archive.table.time", hours_ago(25))
+        assert "archive: 30 records erased" in gateway(place, "erase", "visits", "--key", "Bob").output
+    if not archived:
+        path.write_text(path.read_text().replace("archive: true, partitions", "partitions"))
+    replaced = len(stored(place))
+    done = gateway(place, "archive", "run", "--once")
+    assert done.exit_code == 0, done.output
+    assert len(stored(place)) < replaced
+    for file in stored(place):
+        assert b"Bob" not in pq.read_table(file, columns=["_key"]).column("_key").to_pylist()
+
+
+@pytest.mark.long
 def test_the_table_of_a_stream_that_is_archived_no_longer_is_looked_after(place: Path) -> None:
     asyncio.run(fill(place))
     assert gateway(place, "archive", "run", "--once").exit_code == 0
@@ -202,6 +230,15 @@ def test_an_erasure_names_what_is_made_of_the_stream(place: Path) -> None:
     derived = "  {}: {{schema_title: place/who, derive: {{from: [{}], select: {{who: event.who}}}}}}\n"
     path = place / "gateway.yaml"
     made = derived.format("visitors", "visits") + derived.format("guests", "visitors")
+    made += (
+        "  copies: {schema_title: place/visit}\n"
+        "  again: {topics: [copies]}\n"
+        "  failed: {schema_title: place/failed, public: false}\n"
+        "  dead: {schema_title: place/failed, public: false}\n"
+        "error_stream: failed\n"
+        "rules:\n"
+        "  copy: {on: [visits], do: [{produce: {stream: copies}}], dead_stream: dead, retry: {after: [5s]}}\n"
+    )
     path.write_text(path.read_text() + made)
     schema = place / "schemas" / "place" / "who" / "1.0.0.yaml"
     schema.parent.mkdir(parents=True)
@@ -209,11 +246,22 @@ def test_an_erasure_names_what_is_made_of_the_stream(place: Path) -> None:
         "title: place/who\n$id: /place/who/1.0.0\ntype: object\nproperties:\n"
         "  $schema: {type: string}\n  meta: {type: object, properties: {dt: {type: string}}}\n  who: {type: string}\n"
     )
+    failed = place / "schemas" / "place" / "failed" / "1.0.0.yaml"
+    failed.parent.mkdir(parents=True)
+    failed.write_text(
+        "title: place/failed\n$id: /place/failed/1.0.0\ntype: object\nproperties:\n"
+        "  $schema: {type: string}\n  raw_event: {type: string}\n"
+    )
     erased = gateway(place, "erase", "visits", "--key", "Bob")
     assert "log: 30 records emptied" in erased.output, erased.output
     assert "archive: visits has none" in erased.output
-    assert "what is made of visits: visitors, guests; erase from each" in erased.output
-    assert "what is made of" not in gateway(place, "erase", "guests", "--key", "Bob").output
+    others = "visitors, copies, dead, failed, guests, again"
+    assert f"holds events of visits, or is made of them: {others}; erase from each" in erased.output
+    assert "try again, and have tried again: the topics copy.retry-5s, copy.replay" in erased.output
+    last = gateway(place, "erase", "dead", "--key", "Bob").output
+    assert "log: 0 records emptied" in last, last
+    assert "made of them: failed; erase" in last
+    assert "the topics" not in last
 
 
 @pytest.mark.parametrize(
@@ -224,6 +272,8 @@ def test_an_erasure_names_what_is_made_of_the_stream(place: Path) -> None:
         (["erase", "visits"], "give either --key or --where"),
         (["erase", "visits", "--key", "a", "--where", "true"], "give either --key or --where"),
         (["erase", "visits", "--where", "1 +"], "line 1, column 4"),
+        (["erase", "visits", "--where", ""], "--where: line 1, column 1: the expression is empty"),
+        (["erase", "visits", "--where", " \n"], "--where: line 1, column 1: the expression is empty"),
     ],
 )
 def test_mistakes_are_told(place: Path, arguments: list[str], told: str) -> None:

@@ -10,6 +10,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
 from gateway.archive.files import FileWriter, Written
+from gateway.archive.index import ArchivedFile
 from gateway.archive.layout import Place
 from gateway.archive.table import Fenced, Position
 from gateway.errors import LogUnavailable
@@ -69,6 +70,17 @@ def test_a_commit_between_the_comparison_and_the_commit_is_a_conflict(desks: tup
             [file], [], [Position(PLACE.application("end"), 100, 200)], confirm=lambda: commit(fast, 100, 200)
         )
     assert rows(slow) == 200
+
+
+def test_a_file_is_replaced_once_whatever_the_positions_say(desks: tuple[Desk, Desk]) -> None:
+    slow, fast = desks
+    file = written(slow, 0, 100)
+    slow.table.commit([file], [], [Position(PLACE.application("end"), None, 100)])
+    removed = ArchivedFile(file.path, 0, 100, file.span.day, file.records, file.size, START)
+    fast.table.commit([written(fast, 0, 100)], [removed], [])
+    with pytest.raises(Fenced, match=f"{file.path} is not in the table any more"):
+        slow.table.commit([written(slow, 0, 100)], [removed], [])
+    assert rows(slow) == 100
 
 
 def test_commits_of_different_partitions_do_not_meet(desks: tuple[Desk, Desk]) -> None:

@@ -75,6 +75,8 @@ def test_files_below_the_start_count_no_more() -> None:
     assert index.start == 45
     assert index.at(44) is None
     assert index.at(45) is not None
+    assert [file.begin for file in index.files] == [40]
+    assert [file.begin for file in index.all_files] == [0, 10, 40], "they are in the table all the same"
 
 
 @pytest.mark.parametrize(

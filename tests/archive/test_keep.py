@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
+from threading import Barrier, Event
 
 import pytest
 
+from gateway.archive import keep as keep_room
+from gateway.archive import upkeep
+from gateway.archive.erasure import erase
 from gateway.archive.keep import Keeper
 from gateway.archive.log import ArchivedLog
 from gateway.archive.open import open_archive
@@ -20,13 +25,14 @@ from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.forms.frame import framed
-from gateway.model.record import NewRecord
+from gateway.model.record import NewRecord, Record
 from gateway.observability import telemetry
 from gateway.process import processing as processing_room
 from gateway.process.processing import Declared, Processing
 from gateway.schemas.repository import SchemaRepository
 from gateway.settings.table import Settings
-from tests.archive.kit import dataset, event
+from tests.archive.kit import DAY, SHAPES, START, Desk, dataset, event, hours_ago
+from tests.kit.clock import HandClock
 from tests.kit.waiting import becomes
 from tests.routes.forms import Converting
 from tests.services.registry import small_registry
@@ -86,6 +92,83 @@ async def test_a_failure_is_counted_and_tried_again(log: MemoryLog, tmp_path: Pa
     place.unlink()
     assert await keeper.turn(asyncio.Event())
     assert rows(place) == 30
+
+
+async def test_no_turn_begins_beside_one_that_goes_on(
+    log: MemoryLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A merge that nobody waits for any more still works on the table."""
+    ending, begun, threads = Event(), list[int](), Threads(2, "test")
+
+    def slow(*_: object) -> upkeep.Compacted:
+        begun.append(1)
+        ending.wait()
+        return upkeep.Compacted(0, 0)
+
+    keeper = Keeper(ARCHIVED, SchemaRepository([]), log, ArchiveOptions(archive=str(tmp_path)), SystemClock(), threads)
+    assert await keeper.copy(asyncio.Event())
+    with monkeypatch.context() as patch:
+        patch.setattr(upkeep, "compact", slow)
+        patch.setattr(keep_room, "UPKEEP_SECONDS", 1.0)
+        assert not await keeper.turn(asyncio.Event())
+        assert not await keeper.turn(asyncio.Event())
+    ending.set()
+    both = Barrier(2)  # for which both threads must be free
+    await asyncio.gather(threads.run(10, both.wait), threads.run(10, both.wait))
+    assert len(begun) == 1
+    assert await keeper.turn(asyncio.Event())
+
+
+class SlowClock(HandClock):
+    """Each look at it takes 500 seconds."""
+
+    def monotonic(self) -> float:
+        self.advance(500)
+        return super().monotonic()
+
+
+@pytest.mark.parametrize(("everything", "left"), [(False, 6), (True, 4)])
+async def test_merges_end_in_time_for_new_records(log: MemoryLog, tmp_path: Path, everything: bool, left: int) -> None:
+    """But for an operator, who waits for all of them."""
+    desk = Desk(tmp_path / "t", log, "t")
+    for turn in range(6):
+        log.append_now("t", [event(turn, START + (1 + turn // 2) * DAY)])
+        await desk.copy()
+    assert len(desk.table.rows()) == 7
+    options, threads = ArchiveOptions(archive=str(tmp_path)), Threads(1, "test")
+    keeper = Keeper(ARCHIVED, SchemaRepository([]), log, options, SlowClock(), threads)
+    await keeper.upkeep(asyncio.Event(), everything)
+    desk.table.refresh()
+    assert len(desk.table.rows()) == left
+
+
+def _at(offset: int) -> Callable[[Record], bool]:
+    return lambda record: record.offset == offset
+
+
+def stored(uri: str) -> int:
+    """The number of files that are there, in the table or not."""
+    return len(list(Path(uri).glob("*/*.parquet")))
+
+
+async def test_what_was_erased_goes_at_the_first_turn(
+    log: MemoryLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while the log cannot be copied."""
+    desk = Desk(tmp_path / "t", log, "t")
+    await desk.copy()
+    columns = desk.table.prepare(SHAPES)
+    for offset, hours in ((3, 30), (5, 0)):
+        with monkeypatch.context() as patch:
+            patch.setattr("gateway.archive.table.time", hours_ago(hours))
+            assert erase(desk.table, desk.archive, columns, _at(offset)) == (1, 1)
+    assert stored(desk.uri) == 3
+    log.cut("t", 0, 20)
+    options = ArchiveOptions(archive=str(tmp_path), archive_vacuum=7200.0)
+    keeper = Keeper(ARCHIVED, SchemaRepository([]), log, options, SystemClock(), Threads(1, "test"))
+    assert not await keeper.turn(asyncio.Event()), "the log has lost records"
+    assert stored(desk.uri) == 2, "readers of older versions may have the younger one"
+    assert rows(tmp_path) == 28
 
 
 @pytest.mark.parametrize(

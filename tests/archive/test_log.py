@@ -10,14 +10,15 @@ import pytest
 from deltalake import DeltaTable
 
 from gateway.archive.archive import Archive
-from gateway.archive.log import ArchivedLog
+from gateway.archive.erasure import announce, erase
+from gateway.archive.log import ERASURE_SECONDS, ArchivedLog
 from gateway.archive.upkeep import checked, compact
 from gateway.errors import LogUnavailable
 from gateway.eventlog.memory.log import MemoryLog
-from gateway.eventlog.port import Batch, Bounds
+from gateway.eventlog.port import Batch, Bounds, TopicState
 from gateway.eventlog.trouble import Kind, Refusal, Trouble
 from gateway.model.record import NewRecord, Record, TopicPartition
-from tests.archive.kit import START, Desk, event
+from tests.archive.kit import SHAPES, START, Desk, event
 
 ZERO, ONE = TopicPartition("t", 0), TopicPartition("t", 1)
 COUNT = 60
@@ -219,3 +220,30 @@ async def test_a_topic_that_is_not_archived_is_the_logs_own(setup: Setup) -> Non
     other = TopicPartition("other", 0)
     assert (await setup.log.bounds([other]))[other] == Bounds(5, 10)
     assert (await setup.log.find({other: 0}))[other] == 5
+
+
+async def test_an_erasure_is_told_once_nothing_of_it_is_read_any_more(setup: Setup) -> None:
+    async def told() -> int:
+        state = (await setup.log.describe(["t"]))["t"]
+        assert isinstance(state, TopicState)
+        return state.erasures
+
+    announce(setup.desk.table)
+    assert await told() == 0
+    await setup.log.bounds([ZERO])
+    before = await told()
+    assert before == 0, "nothing was read before"
+    announce(setup.desk.table)
+    columns = setup.desk.table.prepare(SHAPES)
+    assert erase(setup.desk.table, setup.desk.archive, columns, lambda record: record.offset == 7).records == 2
+    announce(setup.desk.table)
+    assert await told() == before, "the index is the one from before"
+    setup.clock += ERASURE_SECONDS
+    async with asyncio.timeout(5):
+        while await told() == before:  # noqa: ASYNC110  # there is no event for it
+            await asyncio.sleep(0.01)
+    reader = await setup.log.reader({ZERO: 5})
+    (batch,) = await reader.fetch(2, 3)
+    assert isinstance(batch, Batch)
+    assert [record.offset for record in batch.records] == [5, 6, 8]
+    await reader.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -87,6 +88,43 @@ async def test_of_two_that_merge_one_is_refused(log: MemoryLog, tmp_path: Path) 
     assert dataset(desk.uri).count_rows() == 2 * len(given)
 
 
+async def test_of_two_that_merge_on_one_table_one_is_refused(log: MemoryLog, tmp_path: Path) -> None:
+    """The one that is late has read the position that the other has moved."""
+    desk, given = await filled(log, tmp_path)
+    columns, refresh = desk.table.prepare(SHAPES), desk.archive.refresh
+    desk.archive.refresh()
+    old = desk.archive.partitions()
+    assert merge(desk) == (8, 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(desk.archive, "refresh", lambda: None)
+        patch.setattr(desk.archive, "partitions", lambda: old)
+        with pytest.raises(Fenced):
+            compact(desk.table, desk.archive, columns, 1 << 20, everything=True)
+    refresh()
+    assert desk.archive.faults() == []
+    assert read(desk, await place_of(log)) == as_records(ZERO, given)
+
+
+async def test_who_writes_while_others_replace_files_is_refused(
+    log: MemoryLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the table is read anew meanwhile."""
+    desk, _ = await filled(log, tmp_path)
+    other, keep, kept = Desk(desk.uri, log, "t"), desk.store.keep, list[str]()
+
+    def late(spooled: IO[bytes], path: str) -> int:
+        kept.append(path)
+        erase(other.table, other.archive, other.table.prepare(SHAPES), lambda record: record[1:3] == (1, 0))
+        desk.table.refresh()
+        return keep(spooled, path)
+
+    monkeypatch.setattr(desk.store, "keep", late)
+    with pytest.raises(Fenced):
+        merge(desk)
+    assert not [path for path in stored(desk) if path.name == Path(*kept).name]
+    assert checked(desk.archive)[0] == []
+
+
 async def test_old_rows_get_the_columns_of_today_when_files_are_merged(log: MemoryLog, tmp_path: Path) -> None:
     desk, _ = await filled(log, tmp_path)
     columns = desk.table.prepare({**SHAPES, "late": Shape("integer")})
@@ -124,6 +162,68 @@ async def test_erased_records_are_nowhere(log: MemoryLog, tmp_path: Path) -> Non
     paths = stored(desk)
     assert len(paths) == 2
     assert checked(desk.archive)[0] == []
+
+
+async def with_a_hole(log: MemoryLog, path: Path) -> Desk:
+    """An archive of two files of a day, a hole from offset 20 to 29, and two files of a later day. Offset 3 has a key
+    of its own."""
+    desk = Desk(path / "t", log, "t")
+
+    def append(begin: int, end: int, day: int) -> None:
+        keys = [b"k3" if n == 3 else b"k" for n in range(begin, end)]
+        log.append_now("t", [event(n, START + day * DAY, key, 0) for n, key in enumerate(keys, begin)])
+
+    for begin in (0, 10):
+        append(begin, begin + 10, 0)
+        await desk.copy()
+    append(20, 50, 5)
+    log.truncate("t", 0, 30)
+    assert (await desk.copy()).lost == 10
+    append(50, 60, 5)
+    await desk.copy()
+    assert (files(desk).start, files(desk).end) == (30, 60)
+    return desk
+
+
+async def test_records_before_a_hole_are_erased_too(log: MemoryLog, tmp_path: Path) -> None:
+    desk = await with_a_hole(log, tmp_path)
+    announce(desk.table)
+    assert erase(desk.table, desk.archive, desk.table.prepare(SHAPES), lambda record: record.key == b"k3") == (1, 1)
+    assert b"k3" not in dataset(desk.uri).to_table(columns=["_key"]).column("_key").to_pylist()
+    assert dataset(desk.uri).count_rows() == 49
+    desk.archive.refresh()
+    assert desk.archive.faults() == []
+
+
+async def test_files_before_a_hole_are_checked_too(log: MemoryLog, tmp_path: Path) -> None:
+    desk = await with_a_hole(log, tmp_path)
+    assert checked(desk.archive) == ([], 4, 50)
+    gone = files(desk).all_files[0].path
+    desk.store.delete(gone)
+    assert checked(desk.archive)[0] == [f"{gone}: the table names this file, and it is missing"]
+
+
+async def test_files_before_a_hole_are_dropped_too(log: MemoryLog, tmp_path: Path) -> None:
+    desk = await with_a_hole(log, tmp_path)
+    start = (await place_of(log)).application("start")
+    assert drop_outlived(desk.table, desk.archive, 2 * DAY, START + 4 * DAY) == 2
+    assert (desk.table.position(start), dataset(desk.uri).count_rows()) == (30, 30)
+    assert drop_outlived(desk.table, desk.archive, 2 * DAY, START + 400 * DAY) == 1
+    assert (files(desk).start, dataset(desk.uri).count_rows()) == (50, 10)
+
+
+async def test_files_on_both_sides_of_a_hole_may_be_dropped_together(log: MemoryLog, tmp_path: Path) -> None:
+    desk = await with_a_hole(log, tmp_path)
+    assert drop_outlived(desk.table, desk.archive, 2 * DAY, START + 400 * DAY) == 3
+    assert (files(desk).start, dataset(desk.uri).count_rows()) == (50, 10)
+    assert checked(desk.archive) == ([], 1, 10)
+
+
+async def test_nothing_is_merged_over_a_hole(log: MemoryLog, tmp_path: Path) -> None:
+    desk = await with_a_hole(log, tmp_path)
+    assert merge(desk) == (2, 1)
+    assert [(file.begin, file.end) for file in files(desk).all_files] == [(0, 10), (10, 20), (30, 60)]
+    assert checked(desk.archive) == ([], 3, 50)
 
 
 @pytest.mark.long

@@ -1,13 +1,20 @@
-"""Erasing reaches views: their files go, and they are built again from what is left."""
+"""Erasing reaches all topics of a stream, and its views: their files go, and they are built again from what is left."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
+import pytest
+
 from gateway.catalog.catalog import Catalog
+from gateway.catalog.derivation import Derivation
+from gateway.catalog.stream import Stream
 from gateway.commands.erasing import Matcher, erase_everywhere
 from gateway.definitions import Definitions
 from gateway.eventlog.memory.log import MemoryLog
+from gateway.filters.compile import compile_filter
+from gateway.model.record import NewRecord
 from gateway.schemas.repository import SchemaRepository
 from gateway.settings.table import Settings
 from gateway.state.files import path_of
@@ -23,8 +30,41 @@ async def test_the_views_of_a_stream_are_taken_away(tmp_path: Path) -> None:
     settings, matcher = Settings(view_directory=str(tmp_path)), Matcher(b"a", None)
     definitions = Definitions(Catalog([PAGES]), SchemaRepository(()), views=(VIEW,))
     for _ in range(2):
-        await erase_everywhere(PAGES, definitions, log, settings, matcher, False, said.append)
+        await erase_everywhere(PAGES, definitions, (), log, settings, matcher, False, said.append)
     assert [line for line in said if line.startswith("views: ")] == [
         "views: pages is built again; it knows no state from before the log, or its archive, begins",
         "views: no file of pages here; erase it where the view is built, too",
     ]
+
+
+async def test_a_topic_that_is_not_there_yet_keeps_nothing_from_being_erased(tmp_path: Path) -> None:
+    log = MemoryLog()
+    log.create_topic("pages")
+    log.append_now("pages", [NewRecord(b"{}", b"a"), NewRecord(b"{}", b"b")])
+    Store(path_of(tmp_path, VIEW), VIEW).close()
+    stream = dataclasses.replace(PAGES, topics=("absent", "pages"))
+    definitions = Definitions(Catalog([stream]), SchemaRepository(()), views=(VIEW,))
+    said: list[str] = []
+    settings = Settings(view_directory=str(tmp_path))
+    await erase_everywhere(stream, definitions, (), log, settings, Matcher(b"a", None), False, said.append)
+    assert said[0] == "log: 1 record emptied"
+    assert any(line.startswith("views: pages is built again") for line in said)
+
+
+async def test_earlier_versions_of_a_derived_stream_are_erased_from_too() -> None:
+    log = MemoryLog()
+    for topic in ("made", "made.v2", "made.v4"):
+        log.create_topic(topic)
+        log.append_now(topic, [NewRecord(b"{}", b"a"), NewRecord(b"{}", b"b")])
+    made = Stream("made", ("made.v4",), derive=Derivation(("pages",), version=4))
+    other = Stream("other", ("made.v2",))
+    definitions = Definitions(Catalog([PAGES, made, other]), SchemaRepository(()))
+    said: list[str] = []
+    await erase_everywhere(made, definitions, (), log, Settings(), Matcher(b"a", None), False, said.append)
+    assert said[0] == "log: 2 records emptied"
+
+
+def test_a_matcher_needs_either_a_key_or_a_filter() -> None:
+    for key, where in ((None, None), (b"a", compile_filter("true"))):
+        with pytest.raises(ValueError, match="either a key or a filter"):
+            Matcher(key, where)

@@ -270,6 +270,7 @@ async def test_records_are_emptied_where_they_stand(bench: Bench, topic: str) ->
     await bench.log.create(topic, 2)
     given = [NewRecord(b"%d" % n, b"k%d" % (n % 3), START + n, n % 2, (("a", b"1"),)) for n in range(12)]
     await bench.log.append(topic, given)
+    (before,) = existing(await bench.log.describe([topic])).values()
     if not bench.log.erasable:
         with pytest.raises(LogForbids):
             await bench.log.erase(topic, lambda record: True)
@@ -282,5 +283,9 @@ async def test_records_are_emptied_where_they_stand(bench: Bench, topic: str) ->
     await reader.close()
     assert [record.timestamp for record in records] == [START + n for n in range(12)]
     gone = [n for n, record in enumerate(records) if (record.key, record.value, record.headers) == (None, None, ())]
+    (after,) = existing(await bench.log.describe([topic])).values()
+    assert (after.erasures > before.erasures, after[:2]) == (emptied > 0, before[:2])
+    assert await bench.log.erase(topic, lambda record: record.key == b"k1") == 0
+    assert existing(await bench.log.describe([topic])) == {topic: after}
     # An archive is erased from by itself, and its log has nothing left.
     assert (emptied, gone) == ((0, []) if isinstance(bench, ArchivedBench) else (4, [1, 4, 7, 10]))

@@ -94,6 +94,27 @@ async def test_a_stamp_tells_it_to_another_reader(cuttable: CuttableBench, topic
     await second.close()
 
 
+async def test_an_erasure_is_no_cut(cuttable: CuttableBench, topic: str) -> None:
+    """An emptied record has its offset and its time left, and a cut is still told by these."""
+    partition = TopicPartition(topic, 0)
+    await cuttable.log.create(topic)
+    await cuttable.log.append(topic, numbered(b"old", 10))
+    reader = await cuttable.log.reader({partition: 0})
+    (batch,) = batches_of(await reader.fetch(WAIT, 10))
+    assert await cuttable.log.erase(topic, lambda record: record.offset >= 8) == 2
+    await cuttable.log.append(topic, numbered(b"new", 1))
+    another = await cuttable.log.reader({partition: 10}, {partition: batch.stamp})
+    for each in (reader, another):
+        assert [record.value for record in await take(each, 1)] == [b"new0"]
+        await each.close()
+    await cuttable.cut(partition, 9)
+    await cuttable.log.append(topic, numbered(b"new", 2))
+    assert await cuttable.log.erase(topic, lambda record: record.offset == 9) == 1
+    last = await cuttable.log.reader({partition: 10}, {partition: batch.stamp})
+    assert points_to(await refused(last, partition), 9)
+    await last.close()
+
+
 async def test_one_partition_alone_is_cut(cuttable: CuttableBench, topic: str) -> None:
     zero, one = TopicPartition(topic, 0), TopicPartition(topic, 1)
     await cuttable.log.create(topic, 2)

@@ -239,3 +239,41 @@ async def test_what_is_behind_the_last_record_is_no_loss_where_it_is_deleted(log
             assert (numbers(sink), gaps(sink)) == ([10], [])
         await asyncio.sleep(0)
         assert gaps(live) == []
+
+
+@pytest.mark.parametrize("in_memory", [False, True], ids=["in the past", "in memory"])
+async def test_what_is_erased_comes_from_memory_no_more(log: MemoryLog, *, in_memory: bool) -> None:
+    """Clients that are there have no gap, and continue."""
+    async with Site(log, ring_bytes=10**7 if in_memory else 1).running() as site:
+        old(log)
+        async with site.client(identifier(-1, 0)) as live:
+            await reads(live, 10)
+            last_id = live.frames[-1].identifier
+            epoch = site.hub.ring.epoch
+            assert await log.erase("east", lambda record: record.offset in (0, 3, 9)) == 3
+            await becomes(lambda: site.hub.ring.epoch > epoch)
+            log.append_now("east", [event(10, LATE)])
+            await reads(live, 11)
+            assert (numbers(live), gaps(live)) == (list(range(11)), [])
+        left = [1, 2, 4, 5, 6, 7, 8, 10]
+        for position, expected in ((identifier(-1, 0), left), (identifier(2, TIME + 2), left[2:]), (last_id, [10])):
+            async with site.client(position) as again:
+                await reads(again, len(expected))
+                assert (numbers(again), gaps(again)) == (expected, [])
+
+
+async def test_what_is_erased_amid_a_replay_is_no_gap(log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client holds two history segments by then, and their bytes are its own."""
+    monkeypatch.setattr(live_clients, "BUFFER_LIMIT", 1000)
+    old(log, 600)
+    async with Site(log, ring_bytes=2000).running() as site, site.client(identifier(-1, 0)) as slow:
+        slow.at_once = False
+        await becomes(lambda: slow.buffered > 1000)
+        epoch = site.hub.ring.epoch
+        await log.erase("east", lambda record: record.offset > 520)
+        await becomes(lambda: site.hub.ring.epoch > epoch)
+        log.append_now("east", [event(1000, LATE)])
+        slow.at_once = True
+        slow.drain()
+        await becomes(lambda: numbers(slow)[-1] == 1000)
+        assert (numbers(slow), gaps(slow)) == ([*range(521), 1000], [])

@@ -156,7 +156,7 @@ class MemoryLog:
     async def erase(self, topic: str, matches: Callable[[Record], bool]) -> int:
         """See EventLog."""
         self.check()
-        return sum(partition.erase(matches) for partition in self.topic(topic).partitions)
+        return self.topic(topic).erase(matches)
 
     async def settle(self, topic: str) -> None:
         """See EventLog. Offered records are stored at once, or never."""
@@ -181,7 +181,8 @@ class MemoryLog:
             if name in self._topic_troubles:
                 found[name] = self._topic_troubles[name]
             elif name in self._topics:
-                found[name] = TopicState(self._topics[name].identity, len(self._topics[name].partitions))
+                topic = self._topics[name]
+                found[name] = TopicState(topic.identity, len(topic.partitions), topic.erasures)
         return found
 
     async def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds | Trouble]:

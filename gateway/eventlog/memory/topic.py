@@ -77,6 +77,14 @@ class MemoryTopic:
         self.identity = str(uuid.uuid4())
         self.partitions = [Partition() for _ in range(partitions)]
         self.turn = 0
+        self.erasures = 0
+        """How often records were emptied."""
+
+    def erase(self, matches: Callable[[Record], bool]) -> int:
+        """Empty what matches; returns how many."""
+        count = sum(partition.erase(matches) for partition in self.partitions)
+        self.erasures += count > 0
+        return count
 
     def refusal(self, new: NewRecord) -> LogError | None:
         """Why a record cannot be added."""

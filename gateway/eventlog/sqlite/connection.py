@@ -27,6 +27,9 @@ IDENTITY = (
 """The identity of the file: one row. A file without it gets it when asked, whatever its format; older versions
 ignore it."""
 
+ERASURES = "CREATE TABLE IF NOT EXISTS erasures (topic INTEGER PRIMARY KEY, number INTEGER NOT NULL)"
+"""How often records of a topic were emptied. A file has it from the first erasure on; older versions ignore it."""
+
 TABLES = (
     """
 CREATE TABLE IF NOT EXISTS topics (

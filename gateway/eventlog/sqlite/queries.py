@@ -17,7 +17,7 @@ from typing import NamedTuple
 from gateway.errors import TopicAbsent
 from gateway.eventlog.port import NO_STAMP, NO_STAMPS, Batch, Bounds, TopicState, part_of
 from gateway.eventlog.sqlite.connection import SqliteConnection
-from gateway.eventlog.sqlite.rows import RECORD_OVERHEAD, PartitionRow, stamp_of, unpack_headers
+from gateway.eventlog.sqlite.rows import RECORD_OVERHEAD, PartitionRow, is_stamp_of, stamp_of, unpack_headers
 from gateway.eventlog.trouble import Refusal, Trouble, absent, cut_back, out_of_range
 from gateway.model.record import Record, TopicPartition
 
@@ -36,8 +36,13 @@ class SqliteQueries(SqliteConnection):
 
     def describe(self, topics: Collection[str]) -> dict[str, TopicState]:
         """Those of the topics that exist."""
-        query = "SELECT identity, (SELECT count(*) FROM partitions WHERE topic = topics.id) FROM topics WHERE name = ?"
         with self.reading() as connection:
+            known = connection.execute("SELECT * FROM sqlite_schema WHERE name = 'erasures'").fetchone()
+            erasures = "ifnull((SELECT number FROM erasures WHERE topic = topics.id), 0)" if known else "0"
+            query = (
+                f"SELECT identity, (SELECT count(*) FROM partitions WHERE topic = topics.id), {erasures}"
+                " FROM topics WHERE name = ?"
+            )
             rows = {topic: connection.execute(query, (topic,)).fetchone() for topic in topics}
             return {topic: TopicState(*row) for topic, row in rows.items() if row is not None}
 
@@ -123,11 +128,11 @@ class SqliteQueries(SqliteConnection):
 
     def _is_another(self, state: PartitionRow, position: int, stamp: int) -> bool:
         """Whether the record before the position differs from the one read there: the file was restored from a copy,
-        or cut by hand, and written on."""
+        or cut by hand, and written on. An erasure does not make it another one."""
         if stamp == NO_STAMP or position <= state.first:
             return False
         records, _ = self._read(_ANY, state.id, position - 1, 1, 1)
-        return not records or stamp_of(records[0]) != stamp
+        return not records or not is_stamp_of(stamp, records[0])
 
     def _read(
         self, partition: TopicPartition, row: int, position: int, max_records: int, max_bytes: int

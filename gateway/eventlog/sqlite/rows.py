@@ -9,12 +9,14 @@ from typing import NamedTuple
 
 from gateway.errors import LogError, TopicAbsent
 from gateway.eventlog.offer import refusal
+from gateway.eventlog.port import is_emptied
 from gateway.model.record import NewRecord, Record, TopicPartition
 
 RECORD_OVERHEAD = 32
 """Bytes that a record counts for beyond its key, value and headers."""
 
 _LENGTH = struct.Struct(">I")
+_CHECKSUM_BITS = 32
 
 
 class PartitionRow(NamedTuple):
@@ -47,12 +49,35 @@ def unpack_headers(packed: bytes | None) -> tuple[tuple[str, bytes], ...]:
 
 
 def stamp_of(record: Record) -> int:
-    """A checksum of a record: SQLite knows no epochs, and that it was cut back is seen by what stands there now."""
-    stamp = zlib.crc32(b"%d %d" % (record.offset, record.timestamp))
+    """Checksums of a record: of its place and time alone, and of all of it. SQLite knows no epochs, and that it was cut
+    back is seen by what stands there now."""
+    return _checksum_of_place(record) << _CHECKSUM_BITS | _checksum(record)
+
+
+def is_stamp_of(stamp: int, record: Record) -> bool:
+    """Whether it may be the record that had this stamp. One that was erased meanwhile has its place and time left."""
+    place, whole = divmod(stamp, 1 << _CHECKSUM_BITS)
+    if is_emptied(record):
+        # Archives keep stamps, and older ones say nothing of the place.
+        return place in (0, _checksum_of_place(record))
+    return whole == _checksum(record)
+
+
+def _checksum_of_place(record: Record) -> int:
+    """Of 31 bits, so that a stamp is a positive number of 64 bits, as archives keep it."""
+    return _begun(record) & 0x7FFFFFFF
+
+
+def _checksum(record: Record) -> int:
+    stamp = _begun(record)
     for part in (record.key, pack_headers(record.headers), record.value):
         stamp = zlib.crc32(b"" if part is None else b"%d:" % len(part), stamp)
         stamp = zlib.crc32(part or b"", stamp)
     return stamp
+
+
+def _begun(record: Record) -> int:
+    return zlib.crc32(b"%d %d" % (record.offset, record.timestamp))
 
 
 class Appended:

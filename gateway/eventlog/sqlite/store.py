@@ -13,7 +13,7 @@ from gateway.catalog.stream import Retention
 from gateway.errors import LogError, LogForbids, WriterFenced
 from gateway.eventlog.offer import REPEATED, Fate
 from gateway.eventlog.sqlite.claims import Claimed, Life, bind
-from gateway.eventlog.sqlite.connection import IDENTITY
+from gateway.eventlog.sqlite.connection import ERASURES, IDENTITY
 from gateway.eventlog.sqlite.queries import SqliteQueries
 from gateway.eventlog.sqlite.rows import Appended, PartitionRow
 from gateway.model.record import NewRecord, Record, TopicPartition
@@ -212,6 +212,10 @@ class SqliteStore(SqliteQueries):
         were emptied. What was in them is overwritten in the file."""
         self.connection().execute("PRAGMA secure_delete = ON")
         statement = "UPDATE records SET key = NULL, headers = NULL, value = NULL WHERE partition = ? AND offset = ?"
+        counted = (
+            "INSERT INTO erasures SELECT topic, 1 FROM partitions WHERE id = ?"
+            " ON CONFLICT (topic) DO UPDATE SET number = number + 1"
+        )
         with self.writing() as connection:
             state = self._find_partition(partition)
             if state is None:
@@ -219,6 +223,9 @@ class SqliteStore(SqliteQueries):
             records, _ = self._read(partition, state.id, position, ERASE_RECORDS, ERASE_BYTES)
             gone = [(state.id, record.offset) for record in records if matches(record)]
             connection.executemany(statement, gone)
+            if gone:
+                connection.execute(ERASURES)
+                connection.execute(counted, (state.id,))
         return (records[-1].offset + 1 if records else end), len(gone)
 
     def forget_erased(self) -> None:

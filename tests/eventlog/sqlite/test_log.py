@@ -23,10 +23,10 @@ from gateway.eventlog.sqlite import watch as sqlite_watch
 from gateway.eventlog.sqlite import worker as sqlite_worker
 from gateway.eventlog.sqlite.file_writes import FileWrites
 from gateway.eventlog.sqlite.log import SqliteLog
-from gateway.eventlog.sqlite.rows import RECORD_OVERHEAD, pack_headers, unpack_headers
+from gateway.eventlog.sqlite.rows import RECORD_OVERHEAD, is_stamp_of, pack_headers, stamp_of, unpack_headers
 from gateway.eventlog.sqlite.store import SqliteStore
 from gateway.eventlog.trouble import Kind
-from gateway.model.record import NewRecord, TopicPartition
+from gateway.model.record import NewRecord, Record, TopicPartition
 from tests.eventlog.kit import WAIT, batches_of, take, to
 
 TOPIC = "test"
@@ -367,3 +367,18 @@ async def test_calls_that_queue_for_a_locked_file_end_together(path: Path, monke
         assert all(isinstance(result, LogUnavailable) for result in results)
         assert time.monotonic() - started < 1.5
     await log.close()
+
+
+def test_a_stamp_is_that_of_one_record_and_of_what_an_erasure_leaves_of_it() -> None:
+    record = Record(TOPIC, 0, 7, 1000, b"key", b"value", (("a", b"1"),))
+    emptied = record._replace(key=None, value=None, headers=())
+    stamp = stamp_of(record)
+    assert 0 < stamp < 2**63, "archives keep it as such a number"
+    assert is_stamp_of(stamp, record)
+    assert is_stamp_of(stamp, emptied)
+    for other in (record._replace(value=b"valuf"), record._replace(key=None), emptied._replace(timestamp=1001)):
+        assert not is_stamp_of(stamp, other)
+    assert not is_stamp_of(stamp_of(emptied), record)
+    # Archives have stamps from before there was a part for the place.
+    before = stamp % 2**32
+    assert [is_stamp_of(before, each) for each in (record, emptied, record._replace(value=b""))] == [True, True, False]

@@ -11,7 +11,7 @@ from gateway.eventlog.assignment import Claims
 from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.eventlog.sqlite.members import RENEW_MILLISECONDS, leave, take_part
 from gateway.eventlog.sqlite.store import SqliteStore
-from gateway.observability.telemetry import derive
+from gateway.observability.throttle import Seldom
 from tests.kit.waiting import becomes
 
 SILENT = 10_000
@@ -99,7 +99,7 @@ async def test_a_file_that_cannot_be_had_is_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else a process that only derives or runs rules would wait for ever without a word."""
-    monkeypatch.setattr(derive, "_waits", derive.Seldom(60.0))
+    monkeypatch.setattr("gateway.observability.telemetry.derive._waits", Seldom(60.0))
     (tmp_path / "file").write_text("")
     log = SqliteLog(tmp_path / "file" / "events.db")
     await log.open()

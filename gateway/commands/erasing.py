@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import orjson
 
+from gateway.archive.archive import REFRESH_SECONDS
 from gateway.archive.columns import columns_of
 from gateway.archive.log import ERASURE_SECONDS
 from gateway.archive.open import missing_libraries, open_archive
@@ -26,7 +27,7 @@ from gateway.model.record import Record
 from gateway.rules.rule import Produce, Rule, replay_topic, retry_topic
 from gateway.schemas.repository import SchemaRepository
 from gateway.settings.table import Settings
-from gateway.state.files import discard
+from gateway.state.files import discard, over, remove
 from gateway.state.options import ViewOptions, directory_of
 from gateway.text import counted
 
@@ -73,14 +74,20 @@ async def erase_everywhere(
         say(f"log: {counted(await _erase_from_log(stream, definitions, log, matches), 'record')} emptied")
     else:
         say("log: not reached: Kafka keeps records until their retention ends, or a tombstone compacts their key")
+    views = [view for view in definitions.views if view.stream == stream.name]
     # A stream may have been archived before.
     if settings.archive is None:
         say("archive: no place is set (--archive)")
     elif missing := missing_libraries():
         say(f"archive: not reached: {' and '.join(missing)} are not installed")
     else:
-        await asyncio.to_thread(_erase_from_archive, stream, definitions.schemas, settings, matches, now, say)
-    _erase_from_views([view for view in definitions.views if view.stream == stream.name], settings, say)
+        replaced = await asyncio.to_thread(
+            _erase_from_archive, stream, definitions.schemas, settings, matches, now, say
+        )
+        if replaced and views:
+            # For so long a gateway may know the files from before, and would build its views from them again.
+            await asyncio.sleep(REFRESH_SECONDS)
+    _erase_from_views(views, _topics_of(stream, definitions), settings, say)
     holding = _holding(stream, definitions, rules)
     if others := ", ".join(holding[1:]):
         say(f"not reached: what else holds events of {stream.name}, or is made of them: {others}; erase from each")
@@ -95,12 +102,17 @@ async def erase_everywhere(
 async def _erase_from_log(stream: Stream, definitions: Definitions, log: EventLog, matches: Matcher) -> int:
     """Empty what matches; returns how many records. A topic may not be there yet. The name of a derived stream may
     still mean an earlier version, whose topic is there as well."""
-    former = [topic for topic in stream.former_topics if topic not in definitions.catalog.topics]
     count = 0
-    for topic in (*stream.topics, *former):
+    for topic in _topics_of(stream, definitions):
         with suppress(TopicAbsent):
             count += await log.erase(topic, matches)
     return count
+
+
+def _topics_of(stream: Stream, definitions: Definitions) -> list[str]:
+    """The topics of a stream, and those of its earlier versions that no other stream has."""
+    former = [topic for topic in stream.former_topics if topic not in definitions.catalog.topics]
+    return [*stream.topics, *former]
 
 
 def _holding(stream: Stream, definitions: Definitions, rules: Sequence[Rule]) -> list[str]:
@@ -137,7 +149,9 @@ def _retry_topics(streams: Sequence[str], rules: Sequence[Rule]) -> list[str]:
     ]
 
 
-def _erase_from_views(views: Sequence[View], settings: Settings, say: Callable[[str], None]) -> None:
+def _erase_from_views(
+    views: Sequence[View], topics: Sequence[str], settings: Settings, say: Callable[[str], None]
+) -> None:
     """A value may be merged from many events. So the files go, and the views are built again from what is left."""
     directory = directory_of(settings.of(ViewOptions), settings.log)
     for view in views:
@@ -145,6 +159,9 @@ def _erase_from_views(views: Sequence[View], settings: Settings, say: Callable[[
             say(f"views: {view.name} is built again; it knows no state from before the log, or its archive, begins")
         else:
             say(f"views: no file of {view.name} here; erase it where the view is built, too")
+    for path in over(directory, topics):
+        remove(path)
+        say(f"views: {path.name} is removed, too: its view is over the same events, and may be declared again")
 
 
 def _erase_from_archive(
@@ -154,7 +171,8 @@ def _erase_from_archive(
     matches: Matcher,
     now: bool,
     say: Callable[[str], None],
-) -> None:
+) -> bool:
+    """Whether files were replaced."""
     from gateway.archive.erasure import announce, erase
     from gateway.archive.table import Table
 
@@ -165,7 +183,7 @@ def _erase_from_archive(
     announce(table)
     if table.version < 0:
         say(f"archive: {stream.name} has none")
-        return
+        return False
     columns = table.prepare(columns_of(schema.document) if schema is not None else {})
     erased = erase(table, archive, columns, matches)
     # Whoever reads the table learns that what he has of it in memory may be erased, once he has the files without it.
@@ -176,3 +194,4 @@ def _erase_from_archive(
     elif erased.files:
         until = datetime.now(UTC) + timedelta(seconds=options.archive_vacuum)
         say(f"archive: older versions of the table hold them until about {until:%Y-%m-%d %H:%M} UTC; --now ends that")
+    return erased.files > 0

@@ -18,6 +18,7 @@ from gateway.model.record import NewRecord
 from gateway.schemas.repository import SchemaRepository
 from gateway.settings.table import Settings
 from gateway.state.files import path_of
+from gateway.state.place import Place
 from gateway.state.store import Store
 from tests.routes.viewing import PAGES, VIEW
 
@@ -35,6 +36,24 @@ async def test_the_views_of_a_stream_are_taken_away(tmp_path: Path) -> None:
         "views: pages is built again; it knows no state from before the log, or its archive, begins",
         "views: no file of pages here; erase it where the view is built, too",
     ]
+
+
+async def test_views_that_are_not_declared_any_more_are_taken_away_too(tmp_path: Path) -> None:
+    """Declared again, they would answer at once."""
+    log = MemoryLog()
+    log.create_topic("pages", 2)
+    former = dataclasses.replace(VIEW, name="former")
+    other = dataclasses.replace(VIEW, name="other", topic="others")
+    for view in (VIEW, former, other):
+        store = Store(path_of(tmp_path, view), view)
+        store.begin({0: Place(0)}, "identity", 1)
+        store.close()
+    said: list[str] = []
+    settings, matcher = Settings(view_directory=str(tmp_path)), Matcher(b"a", None)
+    definitions = Definitions(Catalog([PAGES]), SchemaRepository(()), views=(VIEW,))
+    await erase_everywhere(PAGES, definitions, (), log, settings, matcher, False, said.append)
+    assert [path.name for path in tmp_path.glob("*.db")] == [path_of(tmp_path, other).name]
+    assert any(path_of(tmp_path, former).name in line for line in said)
 
 
 async def test_a_topic_that_is_not_there_yet_keeps_nothing_from_being_erased(tmp_path: Path) -> None:

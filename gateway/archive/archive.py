@@ -110,8 +110,9 @@ class Archive:
         try:
             self.table.refresh()
             if (version := self.table.version) != self._version:
-                self._version, self._absent = version, {}
-                self._index = index_of(self.table.rows(), self.table.position)
+                # The version goes last: where the rows cannot be had, the index is still one of before.
+                self._index, self._absent = index_of(self.table.rows(), self.table.position), {}
+                self._version = version
                 self._count_erasures()
         except LogUnavailable as error:
             self._failure, self._failed_at = error, self._now()

@@ -59,7 +59,12 @@ PROBLEMS: dict[str, tuple[int, str, tuple[str, ...]]] = {
     "BadRequest": (400, "A parameter, a header or the body is invalid; the problem names it.", ("WWW-Authenticate",)),
     "Unauthorized": (401, "A token is required, or the token was not accepted.", ("WWW-Authenticate", "Connection")),
     "NotFound": (404, "The resource does not exist; the problem lists similar names.", ()),
-    "Gone": (410, "The state at this time is not known any more; `earliest` is the first time that is.", ()),
+    "Gone": (
+        410,
+        "The state at this time is not known any more; `earliest` is the first time that is. Or the page before is one of "
+        "another building of the view: begin again at the first page.",
+        (),
+    ),
     "NotAcceptable": (406, "No media type in `Accept` is available.", ()),
     "RequestTimeout": (408, "The body did not arrive in time.", ("Connection",)),
     "TooLarge": (413, "The body is too large, or has too many events.", ("Connection",)),

@@ -112,7 +112,7 @@ def _paths(view: View, tokens: list[str]) -> Json:
                     _IF_NONE_MATCH,
                 ],
                 "responses": {
-                    **problems(*names),
+                    **problems(*names, "Gone"),
                     "200": answer("The versions.", json_of(_HISTORY), _KEPT),
                     **_NOT_MODIFIED,
                 },

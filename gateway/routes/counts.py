@@ -82,7 +82,6 @@ class CountRoute:
             response.headers.append("gateway-warning", warning.decode())
         return response
 
-
     async def _read_filter(self, values: Mapping[str, str], charge: Charge | None) -> Filter | None:
         """One after the other, and paid for by the time that it takes. Raises Problem."""
         async with self._reading:

@@ -30,7 +30,6 @@ logger = logging.getLogger("gateway")
 
 class _Entry(NamedTuple):
     grant: Grant
-    topic: str
     timer: asyncio.TimerHandle | None
     lease: Lease | None
 
@@ -56,8 +55,10 @@ class ViewStreams:
         headers: Mapping[str, str],
         keys: Range,
         grant: Grant,
+        find: Callable[[], View | None],
     ) -> None:
-        """Answer one request, until its client leaves. Raises Problem before anything is sent."""
+        """Answer one request, until its client leaves. `find` gives the view as it is declared later, where the client
+        may still read it. Raises Problem before anything is sent."""
         lease = None if self._admission is None else await self._admission.enter(scope)
         try:
             resumed = self._resumed(view, values, headers)
@@ -66,13 +67,13 @@ class ViewStreams:
             following = Following(view, form, keys, resumed, packed, ids)
             pace = None if lease is None else lease.pace
             address = None if self._admission is None else self._admission.address(scope)
-            session = ViewSession(self._services, following, pace, visitor(scope, address))
+            session = ViewSession(self._services, following, find, pace, visitor(scope, address))
             timer = end_at(grant.expires, self._services.clock, session) if grant.by_token else None
         except BaseException:
             if lease is not None:
                 lease.release()
             raise
-        self.sessions[session] = _Entry(grant, view.topic, timer, lease)
+        self.sessions[session] = _Entry(grant, timer, lease)
         try:
             if self.draining:
                 session.stop()
@@ -88,11 +89,16 @@ class ViewStreams:
             self._close(session)
 
     def stop(self, hidden: Callable[[Grant], Set[str]]) -> int:
-        """End those soon whose topic is hidden from their client; how many."""
-        ending = [session for session, entry in self.sessions.items() if entry.topic in hidden(entry.grant)]
+        """End those soon with a topic that is hidden from their client; how many."""
+        ending = [session for session, entry in self.sessions.items() if self._topics(session) & hidden(entry.grant)]
         for session in ending:
             session.stop()
         return len(ending)
+
+    def _topics(self, session: ViewSession) -> set[str]:
+        """What a client is told of, and what it is told of next: a reload may give a view another stream."""
+        declared = self._services.views.view(session.view.name)
+        return {view.topic for view in (session.view, declared) if view is not None}
 
     async def end_the_old(self, step: float) -> None:
         """End those that have lasted for long enough, for ever; looks every `step` seconds."""

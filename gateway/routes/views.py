@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -61,6 +62,8 @@ CATCH_UP_SECONDS = 3.0
 """That an answer as of a moment ago waits for the view to come so far."""
 LONGEST_WAIT = 10.0
 """Seconds that an answer waits for the client's share of history."""
+BUILT_AGAIN = "the view was built again, or this is another gateway"
+FORGOTTEN = "the history that these pages are of is gone"
 READ_HEADERS = (b"accept", b"accept-encoding", b"last-event-id", b"if-none-match")
 Headers = list[tuple[bytes, bytes]]
 
@@ -133,7 +136,9 @@ class ViewEndpoint:
         )
         key = key_of(view, values["key"]) if "key" in values else None
         if form is not None:
-            await self.streams.serve(scope, receive, send, view, form, values, headers, range_of(values, key), grant)
+            find = partial(self._readable, view.name, grant)
+            keys = range_of(values, key)
+            await self.streams.serve(scope, receive, send, view, form, values, headers, keys, grant, find)
             return 0, [], b""
         asked = await self._ask(view, values, headers, grant)
         if key is None:
@@ -148,18 +153,20 @@ class ViewEndpoint:
     # -- what exists ----------------------------------------------------------------------------------------------
 
     def _view(self, name: str, grant: Grant) -> View:
-        visible = self._visible(grant)
-        if name not in visible:
+        view = self._readable(name, grant)
+        if view is None:
             raise Problem(404, "Not found", f"there is no view {name[:100]!r}; /v2/views lists them", "view")
-        return visible[name]
+        return view
 
-    def _visible(self, grant: Grant) -> dict[str, View]:
-        """The views of the streams that the client may read: those of others do not exist for it."""
-        streams = self._viewers.readable(grant).streams
-        return {view.name: view for view in self._services.views.all() if view.stream in streams}
+    def _readable(self, name: str, grant: Grant) -> View | None:
+        """The view of this name, as it is declared now: one of a stream that the client may not read does not exist
+        for it."""
+        view = self._services.views.view(name)
+        return view if view is not None and view.stream in self._viewers.readable(grant).streams else None
 
     async def _index(self, grant: Grant) -> tuple[int, Headers, bytes]:
-        described = [await self._describe(view) for view in self._visible(grant).values()]
+        streams = self._viewers.readable(grant).streams
+        described = [await self._describe(view) for view in self._services.views.all() if view.stream in streams]
         return 200, self._headers(grant), orjson.dumps(described) + b"\n"
 
     async def _describe(self, view: View) -> dict[str, Any]:
@@ -206,13 +213,17 @@ class ViewEndpoint:
 
     async def _history(self, asked: Asked, named: Named) -> tuple[int, Headers, bytes]:
         limit = limit_of(asked.values, VERSIONS, MOST_VERSIONS)
-        before = None
-        if asked.values.get("before"):
-            before = number_of(read_token(asked.values["before"], "before"))
-        versions, more = await asked.serving.run(Lookup.history, named.start, before, limit, named.whole)
+        token = read_token(asked.values["before"], "before") if asked.values.get("before") else None
+        before = None if token is None else number_of(token)
+        try:
+            state, versions, more = await asked.serving.run(Lookup.history, named.start, before, limit, named.whole)
+        except Forgotten:
+            raise _being_built() from None
+        if token is not None and token.made != state.made:
+            raise _first_page("before", BUILT_AGAIN)  # The numbers of changes mean others now.
         if not versions and before is None:
             raise Problem(404, "Not found", "there is no such key", "key")
-        state, shown = await self._state(asked), []
+        shown = []
         for version in versions:
             value = b'"deleted":true' if version.value is None else b'"value":' + version.value
             identifier = orjson.dumps(self._identifier_of(state.view, version).decode())
@@ -232,14 +243,14 @@ class ViewEndpoint:
         if asked.values.get("after"):
             token = read_token(asked.values["after"], "after")
             if token.made != state.made:
-                raise self._gone(state)
+                raise _first_page("after", BUILT_AGAIN)
             places, start, behind = token.places, max(token.after, keys.start), True
         elif at is not None:
             places, settled = await self._when(asked, at)
         try:
             found, last = await asked.serving.walk(Lookup.rows, cut_of(places), start, behind, keys.end, LOOKS, limit)
         except Forgotten:
-            raise self._gone(state) from None
+            raise (_first_page("after", FORGOTTEN) if behind else self._gone(state)) from None
         view = state.view
         rows = [document(view, read(version.key, len(view.key)), version.value) for version in found]
         following = None if last is None else write_token(Token(state.made, places, last))
@@ -257,7 +268,7 @@ class ViewEndpoint:
         """Raises Problem."""
         state = await asked.serving.run(Lookup.state)
         if state is None:
-            raise Problem(503, "Unavailable", "the view is built again; try again", headers={"retry-after": "5"})
+            raise _being_built()
         return state
 
     async def _when(self, asked: Asked, at: At) -> tuple[Places, bool]:
@@ -279,8 +290,8 @@ class ViewEndpoint:
                 if found is None:
                     raise self._gone(state)
                 places, settled = found, True
-        except Forgotten:
-            raise self._gone(state) from None
+        except Forgotten as error:
+            raise self._gone(state, str(error)) from None
         await self._catch_up(asked.serving, state, places)
         return places, settled
 
@@ -299,10 +310,11 @@ class ViewEndpoint:
             if not covers(cut_of(state.places), cut):
                 await serving.wait(mark, left)
 
-    def _gone(self, state: State) -> Problem:
+    def _gone(self, state: State, reason: str = "") -> Problem:
+        """An `at` of which the state is not known."""
         earliest = None if state.earliest is None else iso_time(state.earliest)
         known = "nothing yet" if earliest is None else f"states from {earliest} on"
-        return Problem(410, "Gone", f"the view knows {known}", "at", members={"earliest": earliest})
+        return Problem(410, "Gone", reason or f"the view knows {known}", "at", members={"earliest": earliest})
 
     # -- parts of an answer ---------------------------------------------------------------------------------------
 
@@ -333,6 +345,15 @@ class ViewEndpoint:
         if is_known(etag, asked.headers.get("if-none-match")):
             return 304, headers[1:], b""
         return 200, headers, body
+
+
+def _first_page(parameter: str, reason: str) -> Problem:
+    """A `next` that leads nowhere any more."""
+    return Problem(410, "Gone", f"`{parameter}`: {reason}; begin again at the first page", parameter)
+
+
+def _being_built() -> Problem:
+    return Problem(503, "Unavailable", "the view is built again; try again", headers={"retry-after": "5"})
 
 
 def _read_headers(scope: Scope) -> dict[str, str]:

@@ -21,7 +21,7 @@ from gateway.eventlog.port import Batch, Bounds, EventLog, LogReader, TopicState
 from gateway.eventlog.trouble import Kind, Refusal, Trouble
 from gateway.model.record import TopicPartition
 from gateway.observability import telemetry
-from gateway.state.files import node_of, others, path_of, remove, state_of
+from gateway.state.files import node_of, others, path_of, remove, stand_ins
 from gateway.state.place import Place, Places
 from gateway.state.store import Read, Store, TooManyKeys
 
@@ -58,11 +58,9 @@ async def keep_building(
             remove(path)
 
     try:
-        for path in others(directory, view):
-            state = state_of(path)
-            if state is not None and state.ready:
-                old = Builder(state.view, log, path, most_keys, clock)
-                aside.append(asyncio.create_task(old.keep(done)))
+        for state, path in stand_ins(directory, view):
+            old = Builder(state.view, log, path, most_keys, clock)
+            aside.append(asyncio.create_task(old.keep(done)))
         await Builder(view, log, path_of(directory, view), most_keys, clock, replace).keep(stop)
     finally:
         done.set()

@@ -48,7 +48,7 @@ class _Follower:
             id=f"{self._worker}-{id(session):x}",
             address=self.address,
             user_agent=session.visitor.agent,
-            streams=[session.following.view.stream],
+            streams=[session.view.stream],
             filter=None,
             format=session.following.form.content_type,
             position=session.identifier.decode()[:SHOWN_CHARACTERS],
@@ -56,5 +56,5 @@ class _Follower:
             lag=self.lag,
             bytes=self.bytes,
             since=self.since,
-            view=session.following.view.name,
+            view=session.view.name,
         )

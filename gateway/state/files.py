@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -65,12 +66,38 @@ def state_of(path: Path) -> State | None:
         lookup.close()
 
 
+def over(directory: Path, topics: Collection[str]) -> list[Path]:
+    """The files of views over one of these topics, of those that are declared no longer, too."""
+    paths = sorted(directory.glob("*.db"))
+    return [path for path in paths if (state := state_of(path)) is not None and state.view.topic in topics]
+
+
+def stand_ins(directory: Path, view: View) -> list[tuple[State, Path]]:
+    """The files of other definitions that may answer until the view's own has caught up."""
+    states = [(state_of(path), path) for path in others(directory, view)]
+    return [
+        (state, path) for state, path in states if state is not None and state.ready and _same_stream(state.view, view)
+    ]
+
+
+def _same_stream(one: View, other: View) -> bool:
+    """Whether who may read the stream of one view may see what the other has. Who may read is known of streams as they
+    are now. So a stream with another topic is another one, unless the topics are versions of a derived stream."""
+    if one.stream != other.stream:
+        return False
+    return one.topic == other.topic or (_is_version(one) and _is_version(other))
+
+
+def _is_version(view: View) -> bool:
+    """Whether the topic has the name that a version of a derived stream has."""
+    return re.fullmatch(rf"{re.escape(view.stream)}(\.v[0-9]+)?", view.topic) is not None
+
+
 def served(directory: Path, view: View) -> Path | None:
-    """The file to answer from: the view's own once it has caught up, else the newest of another definition that has."""
+    """The file to answer from: the view's own once it has caught up, else the newest that may stand in for it."""
     own = path_of(directory, view)
     state = state_of(own)
     if state is not None and state.ready:
         return own
-    states = [(state_of(path), path) for path in others(directory, view)]
-    ready = [(state.made, path) for state, path in states if state is not None and state.ready]
+    ready = [(state.made, path) for state, path in stand_ins(directory, view)]
     return max(ready)[1] if ready else None

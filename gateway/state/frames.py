@@ -54,7 +54,7 @@ class Frames:
 
     def __init__(self, form: Format, view: View, by_timestamp: bool, places: Places, keys: Range, ids: Ids) -> None:
         self._form = form
-        self._view = view
+        self.view = view
         self._by_timestamp = by_timestamp
         self._keys = keys
         self._ids = ids
@@ -64,14 +64,14 @@ class Frames:
         self._cursor = self._begin()
 
     def _begin(self) -> Cursor:
-        consumed = consumed_of(self._view.topic, self.places)
+        consumed = consumed_of(self.view.topic, self.places)
         encoder = PositionEncoder(dict.fromkeys(consumed, self._by_timestamp), ids=self._ids)
         return Cursor(encoder, consumed)
 
     @property
     def members(self) -> int:
         """Of a key."""
-        return len(self._view.key)
+        return len(self.view.key)
 
     @property
     def identifier(self) -> bytes:
@@ -86,7 +86,7 @@ class Frames:
 
     def _before_key(self) -> bytes:
         """What all ids of the snapshot begin with."""
-        position, name = self.identifier, orjson.dumps(self._view.name)
+        position, name = self.identifier, orjson.dumps(self.view.name)
         if position.startswith(b"["):
             return b'%b,{"view":%b,"after":' % (position[:-1], name)
         return b'[{"position":%b},{"view":%b,"after":' % (orjson.dumps(position.decode()), name)
@@ -138,17 +138,17 @@ class Frames:
                 self.places[partition] = place
                 if known is None:
                     self._cursor = self._begin()
-                self._cursor.advance(TopicPartition(self._view.topic, partition), place.consumed)
+                self._cursor.advance(TopicPartition(self.view.topic, partition), place.consumed)
 
     def heartbeat(self, comment: bytes | None = None) -> bytes:
         """Where the client is."""
         return self._form.heartbeat(self.identifier, comment)
 
     def _key(self, version: Version) -> Key:
-        return read(version.key, len(self._view.key))
+        return read(version.key, len(self.view.key))
 
     def _document(self, key: Key, value: bytes | None) -> bytes:
-        return document(self._view, key, value)
+        return document(self.view, key, value)
 
 
 def document(view: View, key: Key, value: bytes | None) -> bytes:

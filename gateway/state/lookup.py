@@ -6,8 +6,9 @@ Each call sees one state of the file, and looks at a bounded number of keys or c
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,8 @@ from gateway.state.place import Cut, Place, Places, covers, cut_of, read
 WAIT_SECONDS = 5.0
 LOOKED_THROUGH = 200_000
 """Changes that are looked through for a time."""
+MARK_LOOKS = 100
+"""To find the next mark takes as long as so many changes."""
 PAGE_BYTES = 512 * 1024
 """Bytes of values that one call brings, but for the last."""
 CACHE_KIBIBYTES = 4 * 1024
@@ -26,7 +29,23 @@ CACHE_KIBIBYTES = 4 * 1024
 
 
 class Forgotten(Exception):
-    """The history that was asked for is gone."""
+    """The history that was asked for is gone. The text says why, where that is not all."""
+
+
+class _Looks:
+    """Counts what is looked through for a time."""
+
+    def __init__(self) -> None:
+        self._left = LOOKED_THROUGH
+
+    def take(self, count: int = 1) -> None:
+        """Raises Forgotten where it was enough: what was not looked through must not be taken for nothing."""
+        self._left -= count
+        if self._left < 0:
+            raise Forgotten(
+                "the log has forgotten this time, and to look for it in the view takes too long; name an id in its "
+                "place, or a later time"
+            )
 
 
 class State(NamedTuple):
@@ -123,23 +142,27 @@ class Lookup:
                 raise Forgotten
             return state, None if found is None else self._as_of(file, found[0], found[2], cut, state)
 
-    def history(self, key: bytes, before: int | None, limit: int, whole: bool = True) -> tuple[list[Version], bool]:
-        """Versions of a key, the newest first, those with a number below `before`; whether there are more."""
+    def history(
+        self, key: bytes, before: int | None, limit: int, whole: bool = True
+    ) -> tuple[State, list[Version], bool]:
+        """Versions of a key, the newest first, those with a number below `before`; whether there are more. Raises
+        Forgotten for a file that is begun anew."""
         with self._reading() as file:
+            state = self._demand(file)
             found = self._named(file, key, whole)
             if found is None:
-                return [], False
+                return state, [], False
             query = f"SELECT {_COLUMNS} FROM changes WHERE key = ? AND seq < ? ORDER BY partition DESC, offset DESC"
-            if self._demand(file).moved:
+            if state.moved:
                 query = f"SELECT {_COLUMNS} FROM changes WHERE key = ? AND seq < ? ORDER BY seq DESC"
             rows: list[Version] = []
             size = 0
             for row in file.execute(query, (found[0], 1 << 62 if before is None else before)):
                 if len(rows) == limit or size > PAGE_BYTES:
-                    return rows, True
+                    return state, rows, True
                 rows.append(Version(*row))
                 size += len(rows[-1].value or b"")
-            return rows, False
+            return state, rows, False
 
     def rows(
         self, cut: Cut, start: bytes, behind: bool, end: bytes | None, looks: int, most: int
@@ -188,42 +211,29 @@ class Lookup:
         """The number of a change such that all changes up to it are before the cut. Raises Forgotten where what is
         behind the cut is not all there."""
         with self._reading() as file:
-            if not covers(cut, self._demand(file).horizon):
+            state = self._demand(file)
+            if not covers(cut, state.horizon):
                 raise Forgotten
-            low, high = file.execute("SELECT min(number), max(number) FROM marks").fetchone()
-            best = 0
-            while low <= high:
-                middle = (low + high) // 2
-                seq, places = file.execute(
-                    "SELECT seq, places FROM marks WHERE number >= ? ORDER BY number LIMIT 1", (middle,)
-                ).fetchone()
-                if covers(cut, cut_of(read(places))):
-                    best, low = seq, middle + 1
-                else:
-                    high = middle - 1
-            return max(best, self._demand(file).horizon_seq)
+            low, last = file.execute("SELECT min(number), max(number) FROM marks").fetchone()
+            beyond = self._first_mark(file, low, last + 1, lambda reached: not covers(cut, reached))
+            return max(self._seq_before(file, beyond), state.horizon_seq)
 
-    def cut_at(self, time: int) -> dict[int, int]:
-        """The cut before the first record at or after a time (ms), as far as changes tell: for times from which the log
-        has nothing any more. Raises Forgotten."""
+    def cut_at(self, time: int, ends: Cut) -> dict[int, int]:
+        """Of each of these partitions the cut before its first record at or after a time (ms), as far as changes before
+        `ends` tell: for times from which the log has nothing any more. Raises Forgotten."""
         with self._reading() as file:
             state = self._demand(file)
             mark = file.execute(
-                "SELECT seq, places FROM marks WHERE high < ? ORDER BY number DESC LIMIT 1", (time,)
+                "SELECT number, places FROM marks WHERE high < ? ORDER BY number DESC LIMIT 1", (time,)
             ).fetchone()
-            if mark is None or mark[0] < state.horizon_seq:
+            if mark is None:
                 raise Forgotten
-            cut = cut_of(read(mark[1]))
-            behind: set[int] = set()
-            for partition, offset, at in file.execute(
-                "SELECT partition, offset, timestamp FROM changes WHERE seq > ? ORDER BY seq LIMIT ?",
-                (mark[0], LOOKED_THROUGH),
-            ):
-                if at >= time:
-                    behind.add(partition)
-                    if len(behind) == len(state.places):
+            begin, looks = cut_of(read(mark[1])), _Looks()
+            cut = {partition: begin.get(partition, 0) for partition in ends}
+            for partition, end in ends.items():
+                for offset, at in self._changes_of(file, partition, end, mark[0], state.seq, looks):
+                    if at >= time or offset >= end:
                         break
-                elif partition not in behind:
                     cut[partition] = offset + 1
             return cut
 
@@ -249,6 +259,49 @@ class Lookup:
         if state is None:
             raise Forgotten
         return state
+
+    @staticmethod
+    def _first_mark(file: sqlite3.Connection, low: int, end: int, is_it: Callable[[Cut], bool]) -> int:
+        """The number of the first mark, from `low` to before `end`, up to which so much was read; `end` where there is
+        none. It is so of all marks behind it, too."""
+        while low < end:
+            middle = (low + end) // 2
+            row = file.execute("SELECT places FROM marks WHERE number = ?", (middle,)).fetchone()
+            if is_it(cut_of(read(row[0]))):
+                end = middle
+            else:
+                low = middle + 1
+        return low
+
+    @staticmethod
+    def _seq_before(file: sqlite3.Connection, number: int) -> int:
+        """The number of the last change at the mark before this one; 0 where there is none."""
+        query = "SELECT seq FROM marks WHERE number < ? ORDER BY number DESC LIMIT 1"
+        row: tuple[int] | None = file.execute(query, (number,)).fetchone()
+        return 0 if row is None else row[0]
+
+    def _changes_of(
+        self, file: sqlite3.Connection, partition: int, end: int, mark: int, newest: int, looks: _Looks
+    ) -> Iterator[tuple[int, int]]:
+        """The offset and the time of each change of a partition behind this mark, in order, at least up to the offset
+        `end`. Marks tell where the partition was read at all: a quiet one takes no time. `newest` is the last change's
+        number."""
+        last: int = file.execute("SELECT max(number) FROM marks").fetchone()[0]
+        while mark <= last:
+            (places,) = file.execute("SELECT places FROM marks WHERE number = ?", (mark,)).fetchone()
+            known = cut_of(read(places)).get(partition, 0)
+            if known >= end:
+                return
+            mark = self._first_mark(file, mark + 1, last + 1, partial(_has_more, partition, known))
+            looks.take(MARK_LOOKS)
+            upto = newest if mark > last else self._seq_before(file, mark + 1)
+            for found, offset, at in file.execute(
+                "SELECT partition, offset, timestamp FROM changes WHERE seq > ? AND seq <= ? ORDER BY seq",
+                (self._seq_before(file, mark), upto),
+            ):
+                looks.take()
+                if found == partition:
+                    yield offset, at
 
     @staticmethod
     def _named(file: sqlite3.Connection, key: bytes, whole: bool) -> tuple[bytes, int, int] | None:
@@ -288,3 +341,7 @@ class Lookup:
         finally:
             if self._file.in_transaction:
                 self._file.execute("ROLLBACK")
+
+
+def _has_more(partition: int, known: int, reached: Cut) -> bool:
+    return reached.get(partition, 0) > known

@@ -65,9 +65,12 @@ class Step:
         return Change(place, event, one_line(record.value))
 
     def _tombstone(self, key: bytes | None) -> Change | Passed:
-        """The key of the record is one text, or a JSON array, as the intake writes it."""
+        """The key of the record is one text, or a JSON array, as the intake writes it. A record without key and value
+        is what an erasure leaves: the empty key is a key like any other, and none is not."""
+        if key is None:
+            return Passed("a record without key and value")
         try:
-            texts = self._texts((key or b"").decode())
+            texts = self._texts(key.decode())
             if texts is not None:
                 return Change(of_texts([texts[index] for index in self._order]), None, None, every=True)
         except (ValueError, RecursionError):

@@ -18,6 +18,8 @@ from gateway.subscription.seen import Counting
 
 async def places_of(hub: Hub, counting: Counting, resumed: Resumed, state: State) -> Places | None:
     """The places of an id, as a stream resumes from it; None where they lead nowhere. Raises LogError."""
+    if any(partition.topic != state.view.topic for partition in resumed.position):
+        return None  # The file that answers for now is of another version of the stream.
     partitions = hub.partitions((state.view.topic,))
     start = await Resolver(hub, counting).resolve(Origin(requested=resumed.position), partitions)
     places = _places(start)
@@ -46,9 +48,9 @@ async def places_at(hub: Hub, counting: Counting, serving: Serving, state: State
     forgotten = [number for number, place in places.items() if 0 < place.next <= bounds[number].start]
     if any(state.horizon.get(number, 0) < bounds[number].start for number in forgotten):
         # The log begins later than the history of the view, which then is all that tells.
-        cut = await serving.walk(Lookup.cut_at, time)
-        for number in forgotten:
-            first = min(cut.get(number, 0), places[number].next)
+        ends = {number: places[number].next for number in forgotten}
+        for number, offset in (await serving.walk(Lookup.cut_at, time, ends)).items():
+            first = min(offset, ends[number])
             places[number] = places[number]._replace(next=first, offset=first - 1)
     return places, settled
 

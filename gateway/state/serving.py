@@ -78,7 +78,15 @@ class Serving:
         try:
             return self._idle.pop()
         except IndexError:  # others may have taken the last since anybody looked
-            return Lookup(self.path)
+            return self._open()
+
+    def _open(self) -> Lookup:
+        """Raises sqlite3.Error, also where another file has the name by now: what is told to a client is of one."""
+        lookup = Lookup(self.path)
+        if node_of(self.path) != self.node:
+            lookup.close()
+            raise sqlite3.OperationalError(f"{self.path} is another file now")
+        return lookup
 
     async def walk(
         self,
@@ -112,7 +120,7 @@ class Serving:
         known = -1
         loop = asyncio.get_running_loop()
         try:
-            lookup = await loop.run_in_executor(self._threads, Lookup, self.path)
+            lookup = await loop.run_in_executor(self._threads, self._open)
             while self._waiting and not self.retired:
                 version = await loop.run_in_executor(self._threads, lookup.version)
                 if version != known:

@@ -81,9 +81,16 @@ class ViewSession:
     """Carries one client from its first byte to its last: it begins, has its snapshot, and follows."""
 
     def __init__(
-        self, services: ViewServices, following: Following, pace: Pace | None = None, visitor: Visitor = UNKNOWN
+        self,
+        services: ViewServices,
+        following: Following,
+        find: Callable[[], View | None],
+        pace: Pace | None = None,
+        visitor: Visitor = UNKNOWN,
     ) -> None:
+        """`find` gives the view as it is declared now; None where there is none that the client may read."""
         self._services = services
+        self._find = find
         self.following = following
         self.visitor = visitor
         self.since = services.clock.now()
@@ -127,9 +134,14 @@ class ViewSession:
         return b"" if self._frames is None else self._identifier(self._frames)
 
     @property
+    def view(self) -> View:
+        """The view as the client is told it, which a reload may change."""
+        return self.following.view if self._frames is None else self._frames.view
+
+    @property
     def next_offsets(self) -> dict[TopicPartition, int]:
         """What comes next of each partition, as far as the client has been told."""
-        topic, places = self.following.view.topic, {} if self._frames is None else self._frames.places
+        topic, places = self.view.topic, {} if self._frames is None else self._frames.places
         return {TopicPartition(topic, partition): place.next for partition, place in places.items()}
 
     @property
@@ -147,9 +159,8 @@ class ViewSession:
         except Exception as error:
             telemetry.stream_failed(error)
             document = orjson.dumps(Problem(500, "Internal error", MISTAKE).document())
-            identifier = b"[]" if self._frames is None else self._identifier(self._frames)
             with suppress(Exception):
-                await self._write(self.following.form.notice(b"error", identifier, document))
+                await self._write(self._failure(document))
         else:
             await self._say_farewell()
         finally:
@@ -158,6 +169,13 @@ class ViewSession:
                     await sink.write(self._packer.finish())
             self._holding.close()
             telemetry.stream_closed()
+
+    def _failure(self, document: bytes) -> bytes:
+        """An `error`. Before the client has begun no id is known: with none it keeps the one that it has."""
+        form = self.following.form
+        if self._frames is None and form is SSE:
+            return b"event: error\ndata: %b\n\n" % document
+        return form.notice(b"error", self.identifier, document)
 
     async def _say_farewell(self) -> None:
         services, frames = self._services, self._frames
@@ -172,9 +190,9 @@ class ViewSession:
 
     async def _serve(self) -> None:
         """Serve from one file until another answers, its history is gone, or it cannot be read."""
-        view = self._services.views.view(self.following.view.name)
+        view = self._find()
         if view is None:
-            self.stop()  # It is not declared any more.
+            self.stop()  # It is not declared any more, or its stream is none for this client.
             return
         try:
             serving = await self._services.views.serving(view)
@@ -274,7 +292,7 @@ class ViewSession:
     async def _send_rows(self, serving: Serving, frames: Frames) -> None:
         keys = self.following.keys
         cut = cut_of(frames.places)
-        while not self._over and not serving.retired:
+        while self._continues(serving):
             if not await self._reserve():
                 return
             # An id may be of a client that asked for other keys.
@@ -294,7 +312,7 @@ class ViewSession:
     async def _follow(self, serving: Serving, frames: Frames) -> None:
         seq = await serving.run(Lookup.before, cut_of(frames.places))
         complete = False
-        while not self._over and not serving.retired:
+        while self._continues(serving):
             # What is new is made once for all; what came before is made for one.
             if not complete and not await self._reserve():
                 return
@@ -314,9 +332,13 @@ class ViewSession:
                     return
             await give_way()
 
+    def _continues(self, serving: Serving) -> bool:
+        """Whether more of this file may be told. A reload ends that for who may not read the stream any more."""
+        return not self._over and not serving.retired and self._find() is not None
+
     async def _is_current(self, serving: Serving) -> bool:
-        """Whether the view is still declared, and this file answers for it."""
-        view = self._services.views.view(self.following.view.name)
+        """Whether the client may still read the view, and this file answers for it."""
+        view = self._find()
         return view is not None and await self._services.views.serving(view) is serving
 
     async def _chunk(self, serving: Serving, frames: Frames, seq: int) -> Chunk:

@@ -149,17 +149,20 @@ class Store:
         """Forget the history that is only of before `time` (ms), or, where that is None, before these offsets; whether
         there may be more to forget."""
         with self._writing() as file:
-            target = self._target(file, time, starts)
+            # Marks are told apart by their numbers: while nothing changes, many of them have one `seq`.
+            horizon: int = file.execute("SELECT min(number) FROM marks").fetchone()[0]
+            target = self._target(file, horizon, time, starts)
             if target is None:
                 return False
             done: int = file.execute("SELECT horizon_seq FROM state").fetchone()[0]
-            step = (
+            number, *step = (
                 file.execute(
-                    "SELECT seq, high, places FROM marks WHERE seq > ? AND seq <= ? ORDER BY number DESC LIMIT 1",
-                    (done, min(target, done + FORGET_CHANGES)),
+                    "SELECT number, seq, high, places FROM marks WHERE number > ? AND number <= ? AND seq <= ? "
+                    "ORDER BY number DESC LIMIT 1",
+                    (horizon, target, done + FORGET_CHANGES),
                 ).fetchone()
                 or file.execute(
-                    "SELECT seq, high, places FROM marks WHERE seq > ? ORDER BY number LIMIT 1", (done,)
+                    "SELECT number, seq, high, places FROM marks WHERE number > ? ORDER BY number LIMIT 1", (horizon,)
                 ).fetchone()
             )
             for seq, key, value in file.execute(
@@ -171,21 +174,23 @@ class Store:
                     gone = file.execute("DELETE FROM current WHERE key = ? AND seq = ?", (key, seq)).rowcount
                     file.execute("UPDATE state SET rows = rows - ?", (gone,))
             file.execute("UPDATE state SET horizon_seq = ?, horizon_high = ?, horizon_places = ?", step)
-            file.execute("DELETE FROM marks WHERE seq < ?", (step[0],))
-            return bool(step[0] < target)
+            file.execute("DELETE FROM marks WHERE number < ?", (number,))
+            return bool(number < target)
 
     @staticmethod
-    def _target(file: sqlite3.Connection, time: int | None, starts: dict[int, int]) -> int | None:
-        """The change up to which history is forgotten; None where it is already."""
-        done: int = file.execute("SELECT horizon_seq FROM state").fetchone()[0]
+    def _target(file: sqlite3.Connection, horizon: int, time: int | None, starts: dict[int, int]) -> int | None:
+        """The number of the mark up to which history is forgotten; None where it is already."""
         if time is not None:
-            found = file.execute("SELECT max(seq) FROM marks WHERE high < ? AND seq > ?", (time, done)).fetchone()[0]
-            return None if found is None else int(found)
+            query = "SELECT max(number) FROM marks WHERE high < ? AND number > ?"
+            found: int | None = file.execute(query, (time, horizon)).fetchone()[0]
+            return found
         if covers(cut_of(read(file.execute("SELECT horizon_places FROM state").fetchone()[0])), starts):
             return None
-        for seq, places in file.execute("SELECT seq, places FROM marks WHERE seq > ? ORDER BY number", (done,)):
+        for number, places in file.execute(
+            "SELECT number, places FROM marks WHERE number > ? ORDER BY number", (horizon,)
+        ):
             if covers(cut_of(read(places)), starts):
-                return int(seq)
+                return int(number)
         return None
 
     @contextmanager

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from gateway.catalog.stream import Stream
+from gateway.state.lookup import Lookup
 from tests.kit.waiting import becomes
 from tests.routes.kit import Reading, position
 from tests.routes.viewing import START, TOPIC, VIEW, Viewing, page, shown, viewing
@@ -148,6 +149,27 @@ async def test_forgotten_history_resets_and_what_is_kept_does_not(tmp_path: Path
         async with views.site.stream(VIEW_PATH, headers=resumed(ready["id"])) as one:
             assert (await one.message())["event"] == "reset"
         assert (await views.site.get(f"{VIEW_PATH}/enwiki/A")).json() == shown("A")
+
+
+@pytest.mark.parametrize("form", ["text/event-stream", "application/x-ndjson"])
+async def test_a_failure_before_it_has_begun_has_no_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """So a client that comes back sends the id that it had, and no empty position, which nobody takes."""
+
+    def fail(_: Lookup) -> None:
+        raise ArithmeticError
+
+    async with viewing(tmp_path, page("A")) as views:
+        monkeypatch.setattr(Lookup, "state", fail)
+        async with views.site.stream(VIEW_PATH, headers={"accept": form}) as one:
+            if form.startswith("text"):
+                frame = await one.message()
+                assert (set(frame), frame["event"]) == ({"event", "data"}, "error")
+                assert frame["data"]["status"] == 500
+            else:
+                assert json.loads(await one.line())["$error"]["status"] == 500
+            assert await one.rest() == b""
 
 
 async def test_prefixes_and_keys_are_followed_alone(tmp_path: Path) -> None:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from gateway.routes.view_request import Token, write_token
-from gateway.state.place import Place
+from gateway.catalog.derivation import Expression
+from gateway.routes.view_request import Token, read_token, write_token
+from gateway.state.files import path_of
+from gateway.state.place import Place, written
+from gateway.state.store import Store
 from gateway.times import iso_time
+from tests.kit.waiting import becomes
 from tests.routes.kit import position
 from tests.routes.viewing import START, TOPIC, VIEW, page, shown, viewing
 
 JSON_LINES = {"accept": "application/x-ndjson"}
+HISTORY_OF_A = "/v2/views/pages/enwiki/A/history"
 
 
 async def test_a_view_tells_what_it_is(tmp_path: Path) -> None:
@@ -78,6 +85,30 @@ async def test_a_time_that_is_not_known_is_told_with_what_is(tmp_path: Path) -> 
         assert (future.status_code, future.json()["parameter"]) == (400, "at")
         other = await views.site.get("/v2/views/pages", params={"at": position(("other", 0, 3, 5))})
         assert other.status_code == 404
+
+
+async def test_a_time_from_which_the_log_has_nothing_any_more_is_looked_for_in_the_view(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = [page("A", 10 * n, n=n) for n in range(5)] + [page("B", 10 * n, partition=1, n=n) for n in range(3)]
+    async with viewing(tmp_path, *records, view=dataclasses.replace(VIEW, history=10**12)) as views:
+        await views.has(2, 1)
+        views.site.log.truncate(TOPIC, 0, 4)
+        views.site.log.truncate(TOPIC, 1, 2)
+
+        async def at(time: int) -> list[int]:
+            rows = (await views.site.get("/v2/views/pages", params={"at": START + time})).json()["rows"]
+            return [row["value"]["n"] for row in rows]
+
+        assert [await at(time) for time in (1, 15, 25, 35, 45)] == [[0, 0], [1, 1], [2, 2], [3, 2], [4, 2]]
+        # A part of what was to be looked through is no answer.
+        monkeypatch.setattr("gateway.state.lookup.LOOKED_THROUGH", 0)
+        gone = await views.site.get("/v2/views/pages", params={"at": START + 15})
+        assert (gone.status_code, gone.json()["parameter"]) == (410, "at")
+        assert "takes too long; name an id" in gone.json()["detail"]
+        identifier = position((TOPIC, 0, 1, START + 10), (TOPIC, 1, 1, START + 10))
+        rows = (await views.site.get("/v2/views/pages", params={"at": identifier})).json()["rows"]
+        assert [row["value"]["n"] for row in rows] == [1, 1]
 
 
 async def test_what_is_past_may_be_cached_and_what_moves_may_not(tmp_path: Path) -> None:
@@ -253,8 +284,52 @@ async def test_tokens_that_were_made_up_are_refused(tmp_path: Path) -> None:
             assert answer.status_code == 400
         other = write_token(Token(1, {0: Place(1)}, b"\xff"))
         assert (await views.site.get("/v2/views/pages", params={"after": other})).status_code == 410
+        assert (await views.site.get(HISTORY_OF_A, params={"before": other})).status_code == 410
         long = write_token(Token(1, {}, b"\xff" * 9))
         assert (await views.site.get("/v2/views/pages/enwiki/A/history", params={"before": long})).status_code == 400
+
+
+async def test_a_next_of_another_building_is_refused_and_says_why(tmp_path: Path) -> None:
+    """The numbers of changes are those of one file: another one would lose versions and tell nothing of it."""
+    records = [record for n in range(6) for record in (page("A", 10 * n, n=n), page(f"B{n}", 10 * n + 1, kind="odd"))]
+    view = dataclasses.replace(VIEW, delete=Expression("event.type == 'odd'"))
+    async with viewing(tmp_path, *records, view=view) as views:
+        history = (await views.site.get(HISTORY_OF_A, params={"limit": 2})).json()
+        rows = (await views.site.get("/v2/views/pages", params={"limit": 1})).json()
+        await views.take(VIEW)
+        views.build()
+        await views.has(len(records) - 1)
+        await becomes(lambda: len(list(tmp_path.glob("*.db"))) == 1)
+        for path, parameter, token in (
+            (HISTORY_OF_A, "before", history["next"]),
+            ("/v2/views/pages", "after", rows["next"]),
+        ):
+            for _ in range(500):
+                answer = await views.site.get(path, params={parameter: token})
+                if answer.status_code == 410:
+                    break
+                # The file that was taken away may answer for another second.
+                await asyncio.sleep(0.02)
+            problem = answer.json()
+            assert (answer.status_code, problem["parameter"]) == (410, parameter)
+            assert "earliest" not in problem
+            assert problem["detail"] == (
+                f"`{parameter}`: the view was built again, or this is another gateway; begin again at the first page"
+            )
+        again = (await views.site.get(HISTORY_OF_A)).json()["versions"]
+        assert [version["value"]["n"] for version in again] == [5, 4, 3, 2, 1, 0]
+
+
+async def test_a_page_of_a_history_that_is_gone_says_so(tmp_path: Path) -> None:
+    async with viewing(tmp_path, page("A"), page("B"), page("A", 10)) as views:
+        first = (await views.site.get("/v2/views/pages", params={"limit": 1})).json()
+        old = read_token(first["next"], "after")._replace(places={})
+        await views.rest()
+        with closing(Store(path_of(tmp_path, VIEW), VIEW)) as store:
+            store._file.execute("UPDATE state SET horizon_places = ?", (written({0: Place(2)}),))
+        gone = await views.site.get("/v2/views/pages", params={"after": write_token(old)})
+        assert (gone.status_code, gone.json()["parameter"]) == (410, "after")
+        assert gone.json()["detail"].startswith("`after`: the history that these pages are of is gone")
 
 
 @pytest.mark.long

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from gateway.catalog.catalog import Catalog
 from gateway.catalog.derivation import Expression
 from gateway.catalog.stream import Stream
 from gateway.catalog.view import View
@@ -74,6 +75,15 @@ class Viewing:
         current = self.site.gateway.current
         current.replace(dataclasses.replace(current.definitions, views=views))
 
+    async def take(self, view: View, *streams: Stream) -> None:
+        """Put this view in force by a reload, with these streams where any are given. It is not built by that."""
+        await self.rest()
+        self.view = view
+        definitions = dataclasses.replace(self.site.gateway.current.definitions, views=(view,))
+        if streams:
+            definitions = dataclasses.replace(definitions, catalog=Catalog(streams))
+        await self.site.gateway.take(definitions)
+
     async def has(self, offset: int, partition: int = 0) -> None:
         """Return once the view has read this record."""
         path = path_of(self.directory, self.view)
@@ -87,7 +97,7 @@ class Viewing:
 
 @asynccontextmanager
 async def viewing(directory: Path, *records: NewRecord, view: View = VIEW, **more: Any) -> AsyncIterator[Viewing]:
-    """A site that has these records, and a view of them."""
+    """A site that has these records in the topic of this view, and builds it."""
     with pytest.MonkeyPatch.context() as patch:
         # A builder ends once its fetch has.
         patch.setattr("gateway.state.builder.WAIT", 0.02)
@@ -97,11 +107,12 @@ async def viewing(directory: Path, *records: NewRecord, view: View = VIEW, **mor
 
 @asynccontextmanager
 async def _viewing(directory: Path, *records: NewRecord, view: View, **more: Any) -> AsyncIterator[Viewing]:
-    async with running(streams=(PAGES,), view_directory=str(directory), **more) as site:
+    more.setdefault("streams", (PAGES,))
+    async with running(view_directory=str(directory), **more) as site:
         site.log.create_topic("other", 1)
         found = Viewing(site, directory, view)
         found.declare(view)
-        site.put(TOPIC, *records)
+        site.put(view.topic, *records)
         found.build()
         try:
             if records:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from gateway.filters.fields import LOSSLESS
 from gateway.model.event import parse_event
 from gateway.model.record import Record
-from gateway.state.key import LONGEST, read
+from gateway.state.key import LONGEST, of_texts, read
 from gateway.state.reduce import LONGEST_VALUE, Change, Passed, Step, merged
 from tests.state.world import patched, view_of
 
@@ -96,7 +97,21 @@ def test_a_large_event_with_very_many_members_is_one_change() -> None:
     ids=lambda key: repr(key)[:20],
 )  # fmt: skip
 def test_a_tombstone_with_another_key_is_passed_over(key: bytes | None) -> None:
-    assert of(None, key) == Passed("a tombstone without a key of this view")
+    reason = "a record without key and value" if key is None else "a tombstone without a key of this view"
+    assert of(None, key) == Passed(reason)
+
+
+@pytest.mark.parametrize("reduce", ["latest", "merge"])
+@pytest.mark.parametrize("tombstone", [(), ("wiki",), ("wiki", "n")])
+def test_a_record_without_key_and_value_deletes_nothing(reduce: str, tombstone: tuple[str, ...]) -> None:
+    """An erasure leaves such records, and the empty key is a key like any other."""
+    view = dataclasses.replace(view_of(reduce), key=tombstone or ("wiki",), tombstone=tombstone)
+    step = Step(view)
+    assert step.of(Record("pages", 0, 0, 0, None, None)) == Passed("a record without key and value")
+    if len(tombstone) == 1:
+        deleted = step.of(Record("pages", 0, 0, 0, b"", None))
+        assert isinstance(deleted, Change)
+        assert deleted.key == of_texts([""])
 
 
 def test_a_tombstone_deletes_whatever_the_kinds_of_its_members_are() -> None:

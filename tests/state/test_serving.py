@@ -48,6 +48,15 @@ async def test_a_file_that_could_not_be_read_once_is_opened_again(tmp_path: Path
             assert await one.run(Lookup.state) is not None
 
 
+async def test_what_is_told_is_of_one_file_also_where_another_takes_its_name(tmp_path: Path) -> None:
+    path = path_of(tmp_path, VIEW)
+    async with serving(tmp_path) as one:
+        path.rename(tmp_path / "old")
+        Store(path, VIEW).close()
+        with pytest.raises(sqlite3.OperationalError, match="another file"):
+            await one.run(Lookup.state)
+
+
 async def test_one_who_asks_waits_for_none_of_many_who_read_everything(tmp_path: Path) -> None:
     begun, release = [], threading.Event()
 

@@ -18,12 +18,13 @@ from gateway.clock import SystemClock
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.model.record import NewRecord, Record
 from gateway.observability import telemetry
+from gateway.state import lookup as state_lookup
 from gateway.state import store as state_store
 from gateway.state.builder import Builder
 from gateway.state.files import state_of
 from gateway.state.format import FORMAT, UnknownFormat
 from gateway.state.key import of_texts
-from gateway.state.lookup import Lookup
+from gateway.state.lookup import Forgotten, Lookup, State
 from gateway.state.place import Place, Places
 from gateway.state.store import Read, Store
 from tests.kit.waiting import becomes
@@ -135,6 +136,100 @@ def test_a_path_finds_the_text_whatever_other_kinds_there_are(tmp_path: Path) ->
         _, version = lookup.get(of_texts(["1"] * 4), None, whole=False)
         assert version is not None
         assert orjson.loads(version.value or b"") == dict.fromkeys("abcd", "1")
+
+
+def _quiet(path: Path) -> Store:
+    """A store with one change, and then four hours of records without a key, one a minute."""
+    store, places = begun(path, MERGED)
+    for minute in range(241):
+        event = {"page": 1} if minute == 0 else {"other": 1}
+        record = Record(TOPIC, 0, minute, minute * 60_000, None, orjson.dumps(event))
+        places = store.apply(places, [(0, [record], minute + 1)], 1000).places
+    return store
+
+
+def _forgotten(store: Store, time: int | None, starts: dict[int, int]) -> State:
+    while store.forget(time, starts):
+        pass
+    state = state_of(store.path)
+    assert state is not None
+    return state
+
+
+def test_history_in_which_nothing_has_changed_is_kept(tmp_path: Path) -> None:
+    """While nothing changes, many marks name one change."""
+    now = 240 * 60_000
+    with closing(_quiet(tmp_path / "by time.db")) as store:
+        state = _forgotten(store, now - 60 * 60_000, {})
+        assert state.earliest is not None
+        assert 60 <= (now - state.earliest) / 60_000 < 61.5
+        assert state.horizon == {0: 180}
+        with looking(store.path) as lookup:
+            assert lookup.before({0: 230}) == 1
+            assert lookup.cut_at(now - 60 * 60_000, {0: 181}) == {0: 180}
+        assert _forgotten(store, now - 30 * 60_000, {}).horizon == {0: 210}
+    with closing(_quiet(tmp_path / "by log.db")) as store:
+        assert _forgotten(store, None, {0: 5}).horizon == {0: 5}
+
+
+def _with_old_horizon(path: Path) -> Store:
+    """As the release before has forgotten: up to the last of those marks that name one change."""
+    store = _quiet(path)
+    store._file.execute(
+        "UPDATE state SET (horizon_seq, horizon_high, horizon_places) = "
+        "(SELECT seq, high, places FROM marks ORDER BY number DESC LIMIT 1)"
+    )
+    store._file.execute("DELETE FROM marks WHERE seq < 1")
+    return store
+
+
+def test_a_file_that_has_forgotten_too_much_knows_again_what_its_marks_tell(tmp_path: Path) -> None:
+    with closing(_with_old_horizon(tmp_path / "view.db")) as store:
+        assert _forgotten(store, 180 * 60_000, {}).horizon == {0: 180}
+
+
+UNEQUAL = {0: 8000, 1: 100}
+"""Records of two partitions, both of one hour, which are read in equal shares: the second is read to its end first."""
+
+
+def _unequal(path: Path) -> None:
+    """A third partition is quiet, but for its first record and its last."""
+    store, places = begun(path, MERGED, 3)
+    steps = {partition: 3_600_000 // count for partition, count in UNEQUAL.items()}
+
+    def made(partition: int, offset: int, time: int) -> Record:
+        return Record(TOPIC, partition, offset, time, None, b'{"page":"%d-%d"}' % (partition, offset))
+
+    with closing(store):
+        for begin in range(0, UNEQUAL[0], 500):
+            batches: list[Read] = [
+                (
+                    partition,
+                    [made(partition, n, n * steps[partition]) for n in range(begin, min(begin + 500, count))],
+                    min(begin + 500, count),
+                )
+                for partition, count in UNEQUAL.items()
+                if begin < count
+            ]
+            if begin == 0:
+                batches.append((2, [made(2, 0, 0)], 1))
+            places = store.apply(places, batches, 10**6).places
+        store.apply(places, [(2, [made(2, 1, 3_600_000)], 2)], 10**6)
+
+
+def test_a_time_is_looked_for_as_far_as_each_partition_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _unequal(tmp_path / "view.db")
+    with looking(tmp_path / "view.db") as lookup:
+        ends = {0: 8000, 1: 100, 2: 2}
+        right = {0: 4000, 1: 50, 2: 1}
+        assert lookup.cut_at(1_800_000, ends) == right
+        assert lookup.cut_at(1_800_000, {0: 3000, 1: 100}) == {0: 3000, 1: 50}
+        # What was not looked through is not taken for nothing.
+        monkeypatch.setattr(state_lookup, "LOOKED_THROUGH", 2000)
+        with pytest.raises(Forgotten, match="takes too long"):
+            lookup.cut_at(1_800_000, ends)
+        # A partition in which nothing is new costs little, however much there is of others.
+        assert lookup.cut_at(1_800_000, {1: 100, 2: 2}) == {1: 50, 2: 1}
 
 
 def _newer(path: Path) -> None:

@@ -61,6 +61,11 @@ class History:
             for partition, end in self.ends.items()
         )
 
+    @property
+    def refused(self) -> bool:
+        """Whether the log refuses some, and all that was read of these before has been returned."""
+        return bool(self.troubles) and self.troubles.keys() <= set(self._merge.empty())
+
     def put_back(self, runs: Iterable[RecordRun]) -> None:
         """Take back the last that were returned: where the ends have moved, others may come before them."""
         self._merge.put_back(runs)

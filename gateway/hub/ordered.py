@@ -93,8 +93,12 @@ class OrderedReader:
         batches, refusals = self._sort(found)
         if batches and self._may_be_behind(batches):
             ends = await self._ends(batches)
+            # Meanwhile a look may have found that a topic is gone, or is another.
+            batches, refusals = self._sort(found)
+            reached = self._reached(batches)
+            ends = {partition: end for partition, end in ends.items() if partition in reached}
             if ends:
-                merge = self._merge = Merge(self._read_positions(), ends)
+                merge = self._merge = Merge(reached, ends)
                 self._fed_at = self._now()
                 return self._take(merge, batches, refusals)
         self._read_at = self._now()
@@ -133,12 +137,14 @@ class OrderedReader:
         self._spans_from = now + AGAIN_SECONDS[0]
         return True
 
-    def _read_positions(self) -> dict[TopicPartition, int]:
-        return {partition: offset for partition, offset in self._positions().items() if not self._is_foreign(partition)}
+    def _reached(self, batches: list[Batch]) -> dict[TopicPartition, int]:
+        """How far all that is read was read, with these."""
+        read = {partition: at for partition, at in self._positions().items() if not self._is_foreign(partition)}
+        return read | {batch.partition: batch.position for batch in batches}
 
     async def _ends(self, batches: list[Batch]) -> dict[TopicPartition, int]:
         """Where the log ends, of those that it has more of than these."""
-        positions = self._read_positions() | {batch.partition: batch.position for batch in batches}
+        positions = self._reached(batches)
         if len(positions) < 2:
             return {}
         try:
@@ -170,7 +176,9 @@ class OrderedReader:
     def _take(self, merge: Merge, batches: list[Batch], refusals: list[Refusal]) -> Read:
         for batch in batches:
             merge.add(*batch)
-        merge.let_go([refusal.partition for refusal in refusals])
+        # Of a topic that is gone by now, nothing comes either.
+        gone = [partition for partition in merge.behind() if self._is_foreign(partition)]
+        merge.let_go([*gone, *(refusal.partition for refusal in refusals)])
         runs = merge.take(2 * WAITING_BYTES)
         positions = {partition: merge.position(partition) for partition in merge.partitions()}
         more = bool(merge.behind())

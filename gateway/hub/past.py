@@ -20,7 +20,7 @@ from gateway.bounded_cache import BoundedCache
 from gateway.cooperative import FairLock, give_way, retrieve
 from gateway.errors import OffsetOutOfRange, TopicAbsent
 from gateway.eventlog.port import Bounds, EventLog, LogReader
-from gateway.eventlog.trouble import Trouble, demand, refuse
+from gateway.eventlog.trouble import FACTS, Trouble, demand, refuse
 from gateway.hub.history import History
 from gateway.hub.history_segment import HistorySegment, decode_segment
 from gateway.hub.losses import Lost, Remains
@@ -146,6 +146,10 @@ class Past:
             self.loaded += 1
             if parsed:
                 self._keep_parsed(segment)
+            if frontier.troubled:
+                # What holds for this segment need not hold for the next reader, who asks the log himself.
+                await frontier.close()
+                return segment
             if segment.positions != positions:
                 self._segments.put(key, segment, segment.size)
             await self._leave((frozenset(segment.positions.items()), key[1]), frontier)
@@ -242,6 +246,11 @@ class _Frontier:
         """Bytes of records that were read, and belong to no history segment yet."""
         return self._held + (self._history.size if self._history is not None else 0)
 
+    @property
+    def troubled(self) -> bool:
+        """Whether the log has refused something: what was merged since lacks it."""
+        return self._history is not None and bool(self._history.troubles)
+
     def wait(self, on_idle: Callable[[], None]) -> None:
         """Say what to do when nobody comes."""
         self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, on_idle)
@@ -252,7 +261,8 @@ class _Frontier:
             self._timer.cancel()
 
     async def next(self, ends: Mapping[TopicPartition, int], parsed: bool) -> HistorySegment:
-        """The next history segment; without records where the log has no more."""
+        """The next history segment; without records where the log has no more. Raises Refused of what the log does not
+        give, but only once there is nothing before it: else nobody would ever be given that."""
         history = await self._open()
         if any(history.ends[partition] < end for partition, end in ends.items()):
             await self._extend(history)
@@ -262,6 +272,10 @@ class _Frontier:
         share = _Share()
         merged = dict(history.ends)
         while not self._take(share):
+            if history.refused:
+                if share.runs:
+                    break
+                refuse(history.troubles)
             if history.finished:
                 # What has been taken was merged up to these ends, and what comes beyond them is no part of it.
                 if not await self._extend(history) or share.runs:
@@ -272,7 +286,9 @@ class _Frontier:
                 sizes = sizes_of(run[1])
                 self._held += sum(sizes)
                 self._runs.append((run, sizes))
-            refuse(history.troubles)
+            if any(trouble.kind in FACTS for trouble in history.troubles.values()):
+                # The log is not what it was when the records before were read.
+                refuse(history.troubles)
             if history.starved:
                 await self._shorten(history)
             await give_way()

@@ -12,7 +12,7 @@ from gateway.errors import LogUnavailable
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.memory.reader import MemoryReader
 from gateway.eventlog.port import NO_STAMPS, Bounds
-from gateway.eventlog.trouble import Trouble
+from gateway.eventlog.trouble import Trouble, cut_back
 from gateway.hub import hub as hub_module
 from gateway.hub import ordered as ordered_module
 from gateway.hub.hub import Hub
@@ -331,3 +331,18 @@ async def test_where_a_topic_begins_that_is_created_again_meanwhile_is_asked_aga
     fill(log, ALPHA, [10, 20, 999_500])
     async with running(hub_over(log, ring_fill=600.0)) as hub:
         await until(lambda: not log.between and held(hub, ALPHA) == [0, 1, 2, 3], hub)
+
+
+async def test_a_log_that_seems_cut_and_differs_nowhere_is_read_from_where_it_was() -> None:
+    """Only the leader epochs are others: then nothing of what came meanwhile may be passed over."""
+    log = MemoryLog()
+    log.create_topic("alpha")
+    fill(log, ALPHA, [900_000] * 5)
+    async with running(hub_over(log)) as hub:
+        log.spoil(ALPHA, cut_back(ALPHA, -1))
+        fill(log, ALPHA, [900_001] * 5)
+        await until(lambda: ALPHA in hub.recovery.ward.troubles, hub)
+        assert hub.ring.end(ALPHA) == 5
+        log.spoil(ALPHA, None)
+        await until(lambda: hub.ring.end(ALPHA) == 10, hub)
+        assert held(hub, ALPHA) == list(range(10))

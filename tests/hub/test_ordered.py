@@ -295,6 +295,46 @@ async def test_what_is_foreign_is_neither_taken_nor_waited_for() -> None:
     assert rig.times == [1000 * (1 + n) for n in range(30) if n % PARTS != 1]
 
 
+async def test_a_topic_that_goes_while_the_log_is_asked_for_its_end_stops_nobody() -> None:
+    """A look finds it beside the reading."""
+
+    class Slow(CountingLog):
+        async def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds | Trouble]:
+            found = await super().bounds(partitions)
+            for gone in (B, C):
+                rig.positions.pop(gone, None)
+                rig.foreign.add(gone)
+            return found
+
+    log = Slow()
+    log.interleave(30)
+    rig = await rig_over(log, PARTITIONS)
+    fetch = rig.reader.fetch
+
+    async def without(
+        wait: float, most: int = 1000, partitions: Collection[TopicPartition] | None = None, size: int = 1 << 20
+    ) -> object:
+        return await fetch(wait, most, {*(partitions if partitions is not None else PARTITIONS)} - {B}, size)
+
+    rig.reader.fetch = without  # type: ignore[method-assign, assignment]
+    await rig.have(10)
+    assert {record.partition for record in rig.records} == {A.partition}
+    assert rig.positions == {A: 10}
+
+
+async def test_a_topic_that_goes_while_others_wait_for_it_holds_them_back_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ordered_module, "HOLD_SECONDS", 30.0)
+    log = CountingLog()
+    rig = await calm(log)
+    log.interleave(60, 1)
+    await rig.read()
+    rig.foreign.add(B)
+    await rig.have(40)
+    assert sum(record.partition != B.partition for record in rig.records) == 40
+
+
 async def test_after_an_outage_the_ring_is_in_the_order_of_time() -> None:
     log = MemoryLog()
     for topic in ("alpha", "beta"):

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import LogUnavailable, OffsetOutOfRange, TopicAbsent
+from gateway.errors import LogUnavailable, OffsetOutOfRange, Refused, TopicAbsent
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.memory.reader import MemoryReader
 from gateway.eventlog.port import NO_STAMPS
+from gateway.eventlog.trouble import Kind, Trouble, cut_back
 from gateway.hub import past as past_module
 from gateway.hub.history_segment import HistorySegment
 from gateway.hub.past import Past
@@ -220,6 +221,83 @@ async def test_a_client_that_leaves_does_not_take_the_history_segment_with_it() 
     await asyncio.sleep(0)
     waiting.cancel()
     assert len((await found).records) == 4
+    await past.close()
+
+
+DAMAGE = Trouble(Kind.UNREADABLE, "a batch is damaged", 5, 7)
+
+
+async def read_until_refused(past: Past, positions: Mapping[TopicPartition, int]) -> list[HistorySegment]:
+    """The history segments before what cannot be read."""
+    segments: list[HistorySegment] = []
+    while True:
+        try:
+            segments.append(await read(past, positions))
+        except Refused:
+            return segments
+        assert segments[-1].positions != positions
+        positions = segments[-1].positions
+
+
+async def test_what_stands_before_a_damaged_batch_is_given_first() -> None:
+    log = log_of(10)
+    log.spoil(PARTITIONS[0], DAMAGE)
+    past = Past(log, 2, 1 << 20)
+    for begin in (0, 2, 4, 5):
+        segments = await read_until_refused(past, {PARTITIONS[0]: begin})
+        assert offsets(segments, PARTITIONS[0]) == list(range(begin, 5))
+    assert segments == []
+    assert offsets(await read_on(past, {PARTITIONS[0]: 7}), PARTITIONS[0]) == [7, 8, 9]
+    await past.close()
+    assert log.open_now == 0
+
+
+@given(st.lists(st.integers(0, 30), min_size=2, max_size=3), st.sets(st.integers(0, 2), min_size=1), st.data())
+def test_beside_damage_nothing_is_lost_or_repeated(counts: list[int], spoilt: set[int], data: st.DataObject) -> None:
+    """Who replays goes on without what is damaged, and comes back to it."""
+    partitions = PARTITIONS[: len(counts)]
+    damaged = {partitions[number] for number in spoilt if number < len(counts) and counts[number] > 5}
+    begin = {partition: data.draw(st.integers(0, 4)) for partition in partitions}
+
+    async def run() -> None:
+        log = log_of(*counts)
+        for partition in damaged:
+            log.spoil(partition, DAMAGE)
+        past = Past(log, 2, data.draw(st.sampled_from([0, 1 << 20])))
+        begins = {partition: min(at, counts[partition.partition]) for partition, at in begin.items()}
+        segments = await read_until_refused(past, begins) if damaged else []
+        reached = {**begins, **(segments[-1].positions if segments else {})}
+        for partition in damaged:
+            assert offsets(segments, partition) == list(range(begins[partition], 5))
+            assert reached[partition] == 5
+        if sound := {partition: at for partition, at in reached.items() if partition not in damaged}:
+            segments += await read_on(past, sound)
+        for partition in sound:
+            assert offsets(segments, partition) == list(range(begins[partition], counts[partition.partition]))
+        await past.close()
+        assert log.open_now == 0
+
+    asyncio.run(run())
+
+
+async def test_what_was_read_beside_damage_is_given_to_nobody_else() -> None:
+    log = log_of(10, 10)
+    log.spoil(PARTITIONS[0], DAMAGE)
+    past = Past(log, 2, 1 << 20)
+    start = {PARTITIONS[0]: 0, PARTITIONS[1]: 0}
+    await read_until_refused(past, start)
+    log.spoil(PARTITIONS[0], None)
+    times = [record.timestamp for segment in await read_on(past, start) for record in segment.records]
+    assert times == sorted([*range(10), *range(10)])
+    await past.close()
+
+
+async def test_where_the_log_is_not_what_it_was_nothing_is_given_before_that_is_told() -> None:
+    log = log_of(10)
+    log.spoil(PARTITIONS[0], cut_back(PARTITIONS[0], 6))
+    past = Past(log, 2, 1 << 20)
+    with pytest.raises(OffsetOutOfRange):
+        await read(past, {PARTITIONS[0]: 5})
     await past.close()
 
 

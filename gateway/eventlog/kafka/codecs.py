@@ -37,20 +37,21 @@ def codec_of(batch: bytes) -> int:
     return batch[_ATTRIBUTES_AT if batch[_MAGIC_AT] >= 2 else _OLD_ATTRIBUTES_AT] & _CODEC
 
 
-def plain(batch: bytes) -> bytes:
-    """The same batch as if it had not been compressed; its checksum is wrong by then. One of an old format stays as it
-    is where it may be expanded. Raises ValueError."""
+def plain(batch: bytes) -> tuple[bytes, int]:
+    """The same batch as if it had not been compressed, and the bytes that are held beside the batch while it is read.
+    The checksum is wrong by then. One of an old format stays as it is where it may be expanded: aiokafka expands it.
+    Raises ValueError."""
     codec = codec_of(batch)
     if codec == 0:
-        return batch
+        return batch, 0
     if batch[_MAGIC_AT] < 2:
-        expand(codec, _old_value(batch))
-        return batch
+        return batch, len(expand(codec, _old_value(batch)))
     records = expand(codec, memoryview(batch)[_HEAD:])
     head = bytearray(batch[:_HEAD])
     head[_ATTRIBUTES_AT] &= ~_CODEC
     _LENGTH.pack_into(head, _LENGTH_AT, _HEAD - _BEFORE_COUNTED + len(records))
-    return bytes(head) + records
+    opened = bytes(head) + records
+    return opened, len(opened)
 
 
 def _old_value(message: bytes) -> memoryview:

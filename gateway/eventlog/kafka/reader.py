@@ -393,22 +393,30 @@ class KafkaReader:
             return out_of_range(partition, buffer.ahead)
         if fetched.error:
             return trouble_of(fetched.error, f"{partition.topic}/{partition.partition}")
-        if fetched.start >= 0:
-            self.starts[partition] = fetched.start
         if buffer.doubted:
             return cut_back(partition, -1)
         if fetched.cut is not None:
-            epoch, offset = fetched.cut
-            if not 0 <= offset < buffer.ahead:
-                detail = f"Kafka: {partition.topic}/{partition.partition} was cut back, but behind what was read"
-                return Trouble(Kind.UNAVAILABLE, detail)
-            buffer.drop()
-            # What was not handed over yet is read again, and nobody is the wiser.
-            return cut_back(partition, offset, epoch) if offset < buffer.position else None
+            return self._take_cut(partition, buffer, *fetched.cut)
+        if fetched.start >= 0:
+            # Only now: where the log begins shows the hub that it is still the one that was read.
+            self.starts[partition] = fetched.start
         wrong = buffer.add(fetched)
         if not fetched.traced or (fetched.records and wrong is None and buffer.epoch == NO_EPOCH):
             self._cluster.tell_untraced(f"{partition.topic}/{partition.partition}")
         return wrong
+
+    @staticmethod
+    def _take_cut(partition: TopicPartition, buffer: PartitionBuffer, epoch: int, offset: int) -> Trouble | None:
+        """What it means that the log has nothing of the epoch that was read last, and that the epoch before it ends at
+        the offset."""
+        known, unread = 0 <= offset < buffer.ahead, buffer.position < buffer.ahead
+        buffer.drop()
+        if known:
+            # What was not handed over yet is read again, and nobody is the wiser.
+            return cut_back(partition, offset, epoch) if offset < buffer.position else None
+        # After a second election, the earlier epoch may be longer by now than what was read. Somewhere below, the log
+        # differs. First it is asked again about what was handed over.
+        return None if unread else cut_back(partition, -1)
 
     def _fail(self, flight: Flight, error: LogUnavailable) -> None:
         self._cluster.forget({topic for topic, _ in flight.positions})

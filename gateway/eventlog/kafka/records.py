@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from itertools import islice
+from itertools import count, islice, repeat
 from struct import Struct
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from aiokafka.record.memory_records import MemoryRecords
 
 from gateway.eventlog.kafka.codecs import codec_of, plain
 from gateway.eventlog.kafka.fetch import Fetched
-from gateway.eventlog.kafka.salvage import salvage
+from gateway.eventlog.kafka.salvage import misplaced, salvage
 from gateway.eventlog.port import FETCH_BYTES, NO_STAMP
 from gateway.eventlog.trouble import Kind, Trouble
 from gateway.model.record import NO_TIMESTAMP, Record, TopicPartition, size_of, sizes_of
@@ -27,6 +27,8 @@ _MAGIC = 16
 """Where a batch says of which format it is. From format 2 on, it has the epoch of the leader that took it behind its
 count of bytes."""
 _LENGTH = Struct(">i")
+_COUNT_AT = 57
+"""Where a batch of format 2 says how many records it has."""
 _CONTROL = Struct(">HH")
 
 
@@ -107,8 +109,7 @@ class PartitionBuffer:
             batch = records.next_batch()
             if not batch.validate_crc():
                 # What its head says is no more certain than the rest: it is taken where it is possible.
-                likely = self.ahead < batch.next_offset <= fetched.end
-                return self._unreadable(self.ahead, "its checksum is wrong", batch.next_offset if likely else -1)
+                return self._unreadable(self.ahead, "its checksum is wrong", self._likely_end(batch, fetched))
             size = BATCH_OVERHEAD + _LENGTH.unpack_from(fetched.records, begin + 8)[0]
             data = fetched.records[begin : begin + size]
             epoch = _LENGTH.unpack_from(data, BATCH_OVERHEAD)[0] if data[_MAGIC] >= 2 else NO_STAMP
@@ -117,7 +118,11 @@ class PartitionBuffer:
             if batch.producer_id is not None:
                 while aborted and aborted[0][1] <= batch.base_offset:
                     producers.add(aborted.popleft()[0])
-                if hidden and _is_abort(batch):
+                try:
+                    ended = hidden and _is_abort(batch, data)
+                except Exception as error:  # whatever stands in the place of a marker
+                    return self._unreadable(self.ahead, _wrong(error), self._likely_end(batch, fetched))
+                if ended:
                     producers.discard(batch.producer_id)
                 hidden = hidden or (batch.is_transactional and batch.producer_id in producers)
             if batch.next_offset > self.ahead:
@@ -126,6 +131,11 @@ class PartitionBuffer:
                 self._batches.append(_Held(None if hidden else data, batch.next_offset, size, epoch))
         self.unfetched = self.ahead < fetched.end
         return None
+
+    def _likely_end(self, batch: Any, fetched: Fetched) -> int:
+        """The offset after a batch that cannot be read, as far as what its head says is possible."""
+        end: int = batch.next_offset
+        return end if self.ahead < end <= fetched.end else -1
 
     def take(self, limit: int, max_bytes: int = FETCH_BYTES, *, expand: bool = True) -> Taken:
         """At most `limit` records, and at most `max_bytes` plus the rest of a record. `position` moves past them,
@@ -146,11 +156,13 @@ class PartitionBuffer:
                 if found:
                     taken += found
                     self.position, self.stamp = found[-1].offset + 1, epoch
-                if error is not None:  # an unknown codec, or bytes that are no records
-                    if not self._salvaged:
-                        self._salvaged, self._records = True, salvage(data, self._partition, self.position)
-                        continue
+                if error is not None and not self._salvaged:  # an unknown codec, or bytes that are no records
+                    self._salvaged, self._records = True, salvage(data, self._partition, self.position)
+                    continue
+                # What stands behind the last offset of the batch has no place in the log, and nothing is missing.
+                if error is not None and self.position < next_offset:
                     wrong = self._unreadable(self.position, _wrong(error), next_offset)
+                    self.fold()
                     return Taken(taken, max_bytes - left, wrong)
                 if (len(found) == wanted or left <= 0) and self.position < next_offset:
                     break
@@ -161,14 +173,18 @@ class PartitionBuffer:
         return Taken(taken, max_bytes - left, None)
 
     def _unpack(self, data: bytes) -> Iterator[Record]:
-        """The records of a batch from the position on: a broker sends the whole batch that holds it."""
+        """The records of a batch from the position on: a broker sends the whole batch that holds it. Raises ValueError
+        at a record of which the offset cannot be true: the position would move past records that were not read."""
         topic, number = self._partition
         start = self.position
-        batch = plain(data)
-        if batch is not data:
-            self.expanded = len(batch)
-        for record in MemoryRecords(batch).next_batch():
+        opened, self.expanded = plain(data)
+        batch = MemoryRecords(opened).next_batch()
+        last, highest = _limits(data, batch)
+        for record, most in zip(batch, highest, strict=False):
             offset = record.offset
+            if not last < offset <= most:
+                raise misplaced(offset)
+            last = offset
             if offset >= start:
                 headers = record.headers
                 yield Record(
@@ -200,6 +216,14 @@ def _gather(records: Iterator[Record], left: int | None) -> tuple[list[Record], 
     return found, None
 
 
+def _limits(data: bytes, batch: Any) -> tuple[int, Iterator[int]]:
+    """The offset before a batch, and of each of its records the highest that leaves room for those behind it."""
+    if data[_MAGIC] < 2:
+        # These say neither where they begin nor how many they are.
+        return -1, repeat(batch.next_offset - 1)
+    return batch.base_offset - 1, count(batch.next_offset - _LENGTH.unpack_from(data, _COUNT_AT)[0])
+
+
 def _wrong(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:300]
 
@@ -209,6 +233,9 @@ def _headers(headers: list[tuple[str, bytes | None]]) -> tuple[tuple[str, bytes]
     return tuple((name, value or b"") for name, value in headers)
 
 
-def _is_abort(batch: Any) -> bool:
+def _is_abort(batch: Any, data: bytes) -> bool:
+    if codec_of(data):
+        # Kafka never does it, and aiokafka would expand it without a bound.
+        raise ValueError("it ends a transaction, and is compressed")
     record = next(iter(batch), None)
     return record is not None and _CONTROL.unpack_from(record.key)[1] == ABORT

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from struct import Struct
 
-from aiokafka.record.util import decode_varint
-
 from gateway.eventlog.kafka.codecs import plain
 from gateway.model.record import NO_TIMESTAMP, Record, TopicPartition
 
@@ -21,40 +19,50 @@ epoch and sequence, count of records."""
 _MAGIC = 2
 _APPEND_TIME = 0x08
 """A bit of the attributes: all records have the time of the append."""
+_LONGEST = 10
+"""Bytes of the longest number."""
 
 
 def salvage(batch: bytes, partition: TopicPartition, start: int) -> Iterator[Record]:
-    """The records of a batch from the offset `start` on. Raises ValueError if even its records cannot be separated."""
-    base, _, _, magic, _, attributes, _, first, latest, _, _, _, count = _HEAD.unpack_from(batch)
+    """The records of a batch from the offset `start` on. Raises ValueError if even its records cannot be separated, or
+    one has an offset that cannot be true."""
+    base, _, _, magic, _, attributes, further, first, latest, _, _, _, count = _HEAD.unpack_from(batch)
     if magic != _MAGIC:
         raise ValueError(f"a batch of format {magic}")
-    data = plain(batch)[_HEAD.size :]
-    position, offset = 0, base - 1
-    for _ in range(count):
-        try:
-            length, position = decode_varint(data, position)
-        except IndexError as error:
-            raise ValueError("the batch ends within a record") from error
+    opened, _ = plain(batch)
+    data = opened[_HEAD.size :]
+    position, offset, end = 0, base - 1, base + further + 1
+    for highest in range(end - count, end):  # the others need room behind it
+        length, position = _number(data, position)
         if not 0 < length <= len(data) - position:
             raise ValueError(f"a record of {length} bytes, where {len(data) - position} are left")
         body = data[position : position + length]
         position += length
         try:
             record = _read(body, partition, base, latest if attributes & _APPEND_TIME else None, first)
-        except (IndexError, ValueError):
+        except ValueError:
             record = Record(*partition, offset + 1, NO_TIMESTAMP, None, None)
+        if not offset < record.offset <= highest:
+            raise misplaced(record.offset)
         offset = record.offset
         if offset >= start:
             yield record
+    if position < len(data):
+        raise ValueError(f"{len(data) - position} bytes stand behind its {count} records")
+
+
+def misplaced(offset: int) -> ValueError:
+    """What is wrong with a record of this offset: the batch does not go that far, or another record has it."""
+    return ValueError(f"a record has the offset {offset}, which cannot be true")
 
 
 def _read(body: bytes, partition: TopicPartition, base: int, appended: int | None, first: int) -> Record:
-    """One record. Raises IndexError and ValueError."""
-    later, position = decode_varint(body, 1)  # after its attributes, which mean nothing
-    further, position = decode_varint(body, position)
+    """One record. Raises ValueError."""
+    later, position = _number(body, 1)  # after its attributes, which mean nothing
+    further, position = _number(body, position)
     key, position = _bytes(body, position)
     value, position = _bytes(body, position)
-    count, position = decode_varint(body, position)
+    count, position = _number(body, position)
     headers = []
     for _ in range(count):
         name, position = _bytes(body, position)
@@ -65,9 +73,20 @@ def _read(body: bytes, partition: TopicPartition, base: int, appended: int | Non
 
 
 def _bytes(body: bytes, position: int) -> tuple[bytes | None, int]:
-    length, position = decode_varint(body, position)
+    length, position = _number(body, position)
     if length < 0:
         return None, position
     if length > len(body) - position:
         raise ValueError("it goes beyond its record")
     return body[position : position + length], position + length
+
+
+def _number(data: bytes, position: int) -> tuple[int, int]:
+    """A number of variable length, and the position after it. aiokafka's function reads on behind the end of the bytes.
+    Raises ValueError."""
+    value = 0
+    for index, byte in enumerate(data[position : position + _LONGEST]):
+        value |= (byte & 0x7F) << (7 * index)
+        if byte < 0x80:
+            return (value >> 1) ^ -(value & 1), position + index + 1
+    raise ValueError(f"there is no number at byte {position} of {len(data)}")

@@ -10,7 +10,10 @@ from gateway.cooperative import give_way
 from gateway.eventlog.kafka.fetch import Fetched, FetchRequest
 from gateway.eventlog.kafka.flight import Flight
 from gateway.eventlog.kafka.reader import KafkaReader
+from gateway.eventlog.port import Batch
+from gateway.eventlog.trouble import Kind, Refusal
 from gateway.model.record import TopicPartition
+from tests.eventlog.kafka.test_records import batch
 
 A, B = TopicPartition("t", 0), TopicPartition("t", 1)
 
@@ -93,3 +96,38 @@ async def test_who_is_not_wanted_is_asked_ahead_where_there_is_more() -> None:
     connections.answer(connections.sent[0], end=5)
     assert await reader.fetch(0.001, partitions=[B]) == []
     assert connections.asked() == [{A, B}]
+
+
+EARLIER, LAST = 3, 4
+"""Two leader epochs, of which the log has only the earlier."""
+
+
+async def test_a_log_that_differs_below_the_end_of_an_earlier_epoch_was_cut_at_an_unknown_place() -> None:
+    """After a second election: the epoch before the one that was read last has grown beyond what was read."""
+    for end in (200, 250, -1):
+        reader, connections = KafkaReader(Cluster()), Connections()  # type: ignore[arg-type]
+        reader._connections = connections  # type: ignore[assignment]
+        await reader.assign({A: 200}, {A: LAST})
+        connections.sent[0].finish([Fetched(A, 0, 250, [], b"", 0, (EARLIER, end))])
+        [told] = await reader.fetch(1.0)
+        assert isinstance(told, Refusal)
+        assert (told.trouble.kind, told.trouble.offset) == (Kind.CUT, -1)
+
+
+async def test_what_was_not_handed_over_is_asked_for_again_where_the_log_differs() -> None:
+    reader, connections = KafkaReader(Cluster()), Connections()  # type: ignore[arg-type]
+    reader._connections = connections  # type: ignore[assignment]
+    await reader.assign({A: 0})
+    connections.sent[-1].finish([Fetched(A, 0, 250, [], batch(0, epoch=LAST))])
+    [told] = await reader.fetch(1.0, 3)
+    assert isinstance(told, Batch)
+    assert (told.position, told.stamp) == (3, LAST)
+    for position, end in ((10, 10), (3, 3)):
+        assert connections.sent[-1].positions[A][:2] == (position, LAST)
+        connections.sent[-1].finish([Fetched(A, 0, 250, [], b"", 0, (EARLIER, end))])
+        found = await reader.fetch(0.001, 3)
+        # Nobody may take it for the log that was read, and read history in it.
+        assert A not in reader.starts
+    [told] = found
+    assert isinstance(told, Refusal)
+    assert (told.trouble.kind, told.trouble.offset) == (Kind.CUT, -1)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 from aiokafka.codec import gzip_encode, lz4_encode, snappy_encode, zstd_encode
@@ -222,9 +223,141 @@ def test_what_was_compressed_waits_where_enough_is_expanded(codec: int) -> None:
 @pytest.mark.parametrize("magic", [0, 1])
 def test_an_old_message_that_holds_too_much_is_not_expanded(magic: int) -> None:
     for size, expected in ((1 << 20, 5), (8 << 20, 0)):
-        builder = LegacyRecordBatchBuilder(magic, 1, 1 << 30)
-        for index in range(5):
-            builder.append(index, None if magic == 0 else 1_690_000_000_000, b"key", bytes(size))
         buffer = PartitionBuffer(PARTITION, 0)
-        buffer.add(fetched(bytes(builder.build())))
+        buffer.add(fetched(old(magic, size)))
         assert len(buffer.take(1000, 1 << 30)[0]) == expected
+
+
+@pytest.mark.parametrize("magic", [0, 1])
+def test_what_an_old_message_holds_expanded_is_counted(magic: int) -> None:
+    buffer = PartitionBuffer(PARTITION, 0)
+    assert buffer.add(fetched(old(magic, 100_000))) is None
+    assert not buffer.take(1000, expand=False)[0]
+    assert len(buffer.take(2)[0]) == 2
+    assert 500_000 < buffer.expanded < 501_000
+    assert len(buffer.take(1000, expand=False)[0]) == 3, "it is expanded already"
+    assert (buffer.position, buffer.expanded) == (5, 0)
+
+
+def old(magic: Any, size: int) -> bytes:
+    """A compressed message of an old format, with five records of so many bytes."""
+    builder = LegacyRecordBatchBuilder(magic, 1, 1 << 30)
+    for index in range(5):
+        builder.append(index, None if magic == 0 else 1_690_000_000_000, b"key", bytes(size))
+    # The broker writes the offset of the last record into the wrapper.
+    return (4).to_bytes(8, "big") + bytes(builder.build())[8:]
+
+
+def placed(offsets: Sequence[int], codec: int = 0, *, last: int = 2, count: int | None = None) -> bytearray:
+    """A batch with records at these offsets, of which the head names the last one, and says how many there are."""
+    builder = DefaultRecordBatchBuilder(2, codec, 0, -1, -1, -1, 1 << 20)
+    for offset in offsets:
+        builder.append(offset, 1_690_000_000_000, b"key", b"value", [("abc", b"content")])
+    data = bytearray(builder.build())
+    data[23:27] = last.to_bytes(4, "big")
+    data[57:61] = (len(offsets) if count is None else count).to_bytes(4, "big", signed=True)
+    return data
+
+
+@pytest.mark.parametrize("codec", [0, 1], ids=["none", "gzip"])
+@pytest.mark.parametrize("odd", [False, True], ids=["aiokafka", "salvage"])
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [((0, 1_000_000, 2), 1), ((0, 2, 2), 1), ((0, 0, 2), 1), ((1, 0, 2), 0), ((0, 1, 3), 2), ((-1, 1, 2), 0)],
+)
+@pytest.mark.parametrize("most", [1, 1000])
+def test_a_record_whose_offset_cannot_be_true_hides_no_other(
+    codec: int, given: tuple[int, ...], read: int, most: int, *, odd: bool
+) -> None:
+    """A broker looks at the offsets within a batch only if it is compressed. Behind one of 1000000 nothing else would
+    be new."""
+    data = placed(given)
+    if odd:
+        data = data.replace(b"\x06abc", b"\x06a\xffc", 1)
+    data[HEAD:] = ENCODERS[codec](bytes(data[HEAD:]))
+    data[22] |= codec
+    data[8:12] = (len(data) - 12).to_bytes(4, "big")
+    buffer = PartitionBuffer(PARTITION, 0)
+    assert buffer.add(fetched(signed(data) + signed(moved(placed((0, 1, 2)), 3)))) is None
+    found: list[int] = []
+    wrong = None
+    while wrong is None and buffer.position < buffer.ahead:
+        records, _, wrong = buffer.take(most)
+        found += [record.offset for record in records]
+    assert found == list(range(read))
+    assert wrong is not None
+    assert (wrong.kind, wrong.offset, wrong.beyond) == (Kind.UNREADABLE, read, 3)
+    assert "cannot be true" in wrong.detail
+    assert buffer.take(most) == ([], 0, wrong), "and it is told again"
+
+
+@pytest.mark.parametrize("count", [0, 1, -1, 4, 2**31 - 1])
+def test_a_batch_that_miscounts_its_records_hides_none(count: int) -> None:
+    buffer = PartitionBuffer(PARTITION, 0)
+    assert buffer.add(fetched(signed(placed((0, 1, 2), count=count)))) is None
+    records, _, wrong = buffer.take(1000)
+    assert [record.offset for record in records] == ([0] if count == 1 else [])
+    assert wrong is not None
+    assert (wrong.kind, wrong.offset, wrong.beyond) == (Kind.UNREADABLE, len(records), 3)
+
+
+def test_a_compacted_batch_has_holes() -> None:
+    buffer = PartitionBuffer(PARTITION, 0)
+    assert buffer.add(fetched(signed(placed((1, 4), last=7)) + signed(moved(placed((), last=1), 8)))) is None
+    records, _, wrong = buffer.take(1000)
+    assert ([record.offset for record in records], wrong, buffer.position) == ([1, 4], None, 10)
+
+
+def test_what_stands_behind_the_last_offset_of_a_batch_is_passed_over() -> None:
+    data = placed((0, 1, 2)) + b"more"
+    data[8:12] = (len(data) - 12).to_bytes(4, "big")
+    buffer = PartitionBuffer(PARTITION, 0)
+    assert buffer.add(fetched(signed(data) + signed(moved(placed((0, 1, 2)), 3)))) is None
+    records, _, wrong = buffer.take(1000)
+    assert ([record.offset for record in records], wrong) == (list(range(6)), None)
+
+
+def moved(data: bytearray, first: int) -> bytearray:
+    """The batch at another offset, which its checksum does not cover."""
+    data[:8] = first.to_bytes(8, "big")
+    return data
+
+
+def test_a_number_that_goes_beyond_its_record_is_read_no_further() -> None:
+    """There, aiokafka takes whatever the memory holds."""
+    data = placed((0, 1, 2))
+    at = data.index(b"\x02\x06abc")
+    last = bytes(data[at : at + 13])
+    assert last == b"\x02\x06abc\x0econtent"
+    # The first record ends with the count of its headers, which goes on.
+    data[at : at + len(last)] = b"\x80"
+    data[HEAD] -= 2 * (len(last) - 1)
+    data[8:12] = (len(data) - 12).to_bytes(4, "big")
+    buffer = PartitionBuffer(PARTITION, 0)
+    assert buffer.add(fetched(signed(data))) is None
+    records, _, wrong = buffer.take(1000)
+    assert wrong is None
+    assert [(record.offset, record.value) for record in records] == [(0, None), (1, b"value"), (2, b"value")]
+
+
+def marker(codec: int, key: bytes | None = b"\0\0\0\0") -> bytes:
+    """The end of an aborted transaction."""
+    builder = DefaultRecordBatchBuilder(2, codec, 1, 7, 0, -1, 1 << 20)
+    builder.append(0, 1_690_000_000_000, key, bytes(1 << 12), [])
+    data = bytearray(builder.build())
+    data[22] |= 0x20
+    return signed(moved(data, BATCH))
+
+
+def test_a_marker_of_a_transaction_is_not_expanded() -> None:
+    """It is looked at as soon as it arrives, and aiokafka knows no bound."""
+    for data, expected in ((marker(0), None), (marker(1), "compressed"), (marker(0, None), ""), (marker(0, b"x"), "")):
+        buffer = PartitionBuffer(PARTITION, 0)
+        wrong = buffer.add(fetched(batch(0) + data, end=BATCH + 1))
+        assert offsets(buffer) == list(range(BATCH))
+        if expected is None:
+            assert wrong is None
+            continue
+        assert wrong is not None
+        assert (wrong.kind, wrong.offset, wrong.beyond) == (Kind.UNREADABLE, BATCH, BATCH + 1)
+        assert expected in wrong.detail

@@ -158,9 +158,7 @@ BUGS = (
         "any(partition in held for partition in subscription.waiting)",
         "False",
     ),
-    Planted(
-        "position: seen starts at none", "gateway.model.position.entry:ConsumedPosition.after", "else 1)", "else 0)"
-    ),
+    Planted("position: seen starts at none", "gateway.model.position.entry:ConsumedPosition.after", "else 1", "else 0"),
     Planted(
         "gzip: everybody has the key",
         "gateway.feed.live_clients:LiveClients.add",

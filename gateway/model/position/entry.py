@@ -31,11 +31,9 @@ class ConsumedPosition(NamedTuple):
     def after(self, offset: int, timestamp: int) -> ConsumedPosition:
         """The position once the record at `offset` has been read too."""
         seen = self.seen + 1 if timestamp == self.timestamp and self.seen else 1
-        return (
-            ConsumedPosition(offset, timestamp, seen)
-            if timestamp >= 0
-            else timeless(offset, timestamp, seen, self.timed)
-        )
+        if timestamp < 0:
+            return timeless(offset, timestamp, seen, self.timed)
+        return ConsumedPosition(offset, timestamp, seen)
 
 
 class TimelessPosition(ConsumedPosition):

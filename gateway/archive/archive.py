@@ -14,9 +14,8 @@ from typing import Protocol
 from gateway.archive.files import DamagedArchive, OpenFile
 from gateway.archive.histogram import TimeCounts, Wanted, count_times
 from gateway.archive.index import ArchivedFile, Damage, FileRow, PartitionIndex, index_of, lost
-from gateway.archive.layout import PLACES, Place
+from gateway.archive.layout import ERASURES, PLACES, Place
 from gateway.archive.store import Store
-from gateway.archive.table import ERASURES
 from gateway.errors import LogUnavailable
 from gateway.model.record import Record, size_of, sizes_of
 from gateway.text import counted

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from gateway.archive.archive import Archive
 from gateway.archive.columns import Shape
 from gateway.archive.files import Columns, DamagedArchive, FileWriter, Written
-from gateway.archive.layout import EPOCH_DAY, PLACES, ROW_BYTES, ROWS, Place, parts_by_day
-from gateway.archive.table import ERASURES, Fenced, Position, Table
+from gateway.archive.layout import EPOCH_DAY, ERASURES, PLACES, ROW_BYTES, ROWS, Place, parts_by_day
+from gateway.archive.table import Fenced, Position, Table
 from gateway.archive.threads import Threads
 from gateway.clock import Clock
 from gateway.errors import LogError, LogUnavailable

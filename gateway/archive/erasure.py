@@ -12,8 +12,8 @@ from typing import NamedTuple
 from gateway.archive.archive import Archive
 from gateway.archive.files import Columns, OpenFile
 from gateway.archive.index import ArchivedFile
-from gateway.archive.layout import Place
-from gateway.archive.table import ERASURES, Fenced, Position, Table
+from gateway.archive.layout import ERASURES, Place
+from gateway.archive.table import Fenced, Position, Table
 from gateway.archive.upkeep import rewrite
 from gateway.model.record import Record
 

@@ -34,6 +34,9 @@ SYSTEM = (TOPIC, IDENTITY, PARTITION, OFFSET, TIMESTAMP, MILLISECONDS, EVENT, KE
 PLACES = "places"
 """The position that counts the partitions that were ever archived. Each of them has a file from then on."""
 
+ERASURES = "erasures"
+"""The position that counts erasures: who read the log before one commits nothing after it."""
+
 EPOCH_DAY = "1970-01-01"
 _DAY_MILLISECONDS = 86_400_000
 _MOST_AHEAD = _DAY_MILLISECONDS

@@ -33,9 +33,6 @@ REWRITES = "rewrites"
 STATISTICS = (TOPIC, IDENTITY, PARTITION, OFFSET, MILLISECONDS, TIMESTAMP)
 """The columns whose least and greatest values are known of each file."""
 
-ERASURES = "erasures"
-"""The position that counts erasures: who read the log before one commits nothing after it."""
-
 REMOTE = {"connect_timeout": "3s", "timeout": "20s", "max_retries": "3", "retry_timeout": "30s"}
 """Bounds of delta-rs for what a store takes, where nobody sets others."""
 

@@ -109,12 +109,10 @@ class Updates:
         loop = asyncio.get_running_loop()
         until = loop.time() + LONGEST_SECONDS
         yield b"retry: %d\n\n" % random.randint(*RETRY_MILLISECONDS)
-        is_last = False
-        while not is_last:
-            # Whoever looks sees how it ended.
-            is_last = self._ended.is_set() or loop.time() >= until
+        while True:
             yield b"data: %b\n\n" % await document()
-            if not is_last:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(EVERY_SECONDS):
-                        await self._ended.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(EVERY_SECONDS):
+                    await self._ended.wait()
+            if self._ended.is_set() or loop.time() >= until:
+                return

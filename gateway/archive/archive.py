@@ -15,13 +15,12 @@ from gateway.archive.files import DamagedArchive, OpenFile
 from gateway.archive.histogram import TimeCounts, Wanted, count_times
 from gateway.archive.index import ArchivedFile, Damage, FileRow, PartitionIndex, index_of, lost
 from gateway.archive.layout import ERASURES, PLACES, Place
+from gateway.archive.options import REFRESH_SECONDS
 from gateway.archive.store import Store
 from gateway.errors import LogUnavailable
 from gateway.model.record import Record, size_of, sizes_of
 from gateway.text import counted
 
-REFRESH_SECONDS = 10.0
-"""Seconds after which the index is read anew: so long may an answer hold what has been erased."""
 RETRY_SECONDS = 2.0
 """Seconds after a failed refresh in which none is tried again."""
 

@@ -8,6 +8,9 @@ from typing import Any
 
 from gateway.model.setting import MAXIMUM_BYTES, integer, row, seconds
 
+REFRESH_SECONDS = 10.0
+"""Seconds after which a reader reads the index anew: so long may an answer hold what has been erased."""
+
 
 @dataclass(frozen=True)
 class ArchiveOptions:

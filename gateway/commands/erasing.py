@@ -9,11 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 import orjson
 
-from gateway.archive.archive import REFRESH_SECONDS
 from gateway.archive.columns import columns_of
 from gateway.archive.log import ERASURE_SECONDS
 from gateway.archive.open import missing_libraries, open_archive
-from gateway.archive.options import ArchiveOptions
+from gateway.archive.options import REFRESH_SECONDS, ArchiveOptions
 from gateway.catalog.stream import Stream
 from gateway.catalog.view import View
 from gateway.definitions import Definitions

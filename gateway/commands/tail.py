@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import click
+from rich.cells import cell_len
 from rich.console import Console
 
 from gateway.client import ClientError, FilePositions, Query, is_address, server_address, stream_address
@@ -23,7 +24,7 @@ from gateway.tail.output import JsonLines, Lines, Output, Table
 from gateway.tail.schemas import Schemas
 from gateway.tail.status import StatusLine
 from gateway.tail.tail import Tail
-from gateway.text import is_text
+from gateway.text import is_text, printable
 
 TOKEN = "GATEWAY_TAIL_TOKEN"
 """The variable with a bearer token. There is no flag for it: everybody on the machine sees those."""
@@ -52,9 +53,16 @@ def _check_filter(context: click.Context, parameter: click.Parameter, text: str 
             compile_filter(text)
     except InvalidExpression as error:
         assert text is not None
-        line = text.splitlines()[error.line - 1] if text.splitlines() else ""
-        raise click.BadParameter(f"{error}\n\n  {line}\n  {' ' * (error.column - 1)}^") from None
+        raise click.BadParameter(f"{error}\n\n{_marked(text, error.line, error.column)}") from None
     return text
+
+
+def _marked(text: str, line: int, column: int) -> str:
+    """A line of an expression, with a mark below one of its characters. Lines end at LF alone, as the compiler counts
+    them; whatever else would end one in a terminal is shown as an escape."""
+    shown = text.split("\n")[line - 1].replace("\t", " ").replace("\r", " ")
+    before = printable(shown[: column - 1])
+    return f"  {printable(shown)}\n  {' ' * cell_len(before)}^"
 
 
 def _check_fields(context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
+
+from gateway.forms.avro_values import DECIMAL_BYTES
 
 
 class Misfit(Exception):
@@ -45,8 +47,12 @@ def _decimal(scale: int, precision: int) -> Callable[[Any], bytes]:
         fraction = (match[3] or "").rstrip("0")
         if len(fraction) > scale or len(match[2].lstrip("0")) + scale > precision:
             raise Misfit(f"{shown(value)} has more than {precision} digits, {scale} of them behind the point")
-        number = int(match[1] + match[2] + fraction.ljust(scale, "0"))
-        return number.to_bytes((number + (number < 0)).bit_length() // 8 + 1, signed=True)
+        # Python makes no number of more than 4,300 digits at once.
+        number = int(match[1] + match[2] + fraction) * 10 ** (scale - len(fraction))
+        content: bytes = number.to_bytes((number + (number < 0)).bit_length() // 8 + 1, signed=True)
+        if len(content) > DECIMAL_BYTES:
+            raise Misfit(f"{shown(value)} has more than {DECIMAL_BYTES} bytes as a decimal")
+        return content
 
     return unconverted
 
@@ -84,7 +90,8 @@ def _timestamp(digits: int, mark: str) -> Callable[[Any], int]:
                 raise ValueError
             moment = datetime.fromisoformat(match[1] + (match[3] or ""))
             zone = moment.utcoffset()
-            seconds = moment.replace(tzinfo=None) - _EPOCH - (zone or timedelta())
+            # In this order: a time that is beyond the calendar in UTC cannot be read again.
+            seconds = (moment.replace(tzinfo=None) - (zone or timedelta())) - _EPOCH
         except (ValueError, OverflowError):
             raise Misfit(f"{shown(value)} is no time, such as 2026-12-31T23:59:59.000{mark}") from None
         whole: int = seconds.days * 86_400 + seconds.seconds
@@ -102,11 +109,15 @@ def _fraction(text: str | None, digits: int, value: Any) -> int:
 
 
 def from_base64(value: Any) -> bytes:
-    """The bytes of a text. Raises Misfit."""
+    """The bytes of a text, which is what they are read as again. Raises Misfit."""
+    text = _text(value)
     try:
-        return b64decode(_text(value), validate=True)
+        content = b64decode(text, validate=True)
     except ValueError:
-        raise Misfit(f"{shown(value)} is no Base64") from None
+        content = b""
+    if b64encode(content).decode() != text:
+        raise Misfit(f"{shown(value)} is no Base64")
+    return content
 
 
 def _text(value: Any) -> str:

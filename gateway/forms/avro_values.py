@@ -25,6 +25,8 @@ def conversion(schema: Mapping[str, Any]) -> Conversion | None:
     """What makes a value of the underlying type the text of its logical type; None where it has none that is known and
     valid, which is then ignored as the specification demands."""
     kind, logical = schema.get("type"), schema.get("logicalType")
+    if not isinstance(logical, str):
+        return None
     if logical == "decimal" and kind in ("bytes", "fixed"):
         return _decimal(schema)
     if logical == "uuid" and kind == "fixed" and schema.get("size") == 16:
@@ -33,7 +35,7 @@ def conversion(schema: Mapping[str, Any]) -> Conversion | None:
         return _date
     if (digits := _TIMES.get((kind, logical))) is not None:
         return _time(digits)
-    if kind == "long" and isinstance(logical, str) and logical in _TIMESTAMPS:
+    if kind == "long" and logical in _TIMESTAMPS:
         return _timestamp(*_TIMESTAMPS[logical])
     return None
 

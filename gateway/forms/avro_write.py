@@ -1,6 +1,7 @@
 """Writes values in Avro's binary encoding, of the JSON that `forms/avro.py` makes of them, which is read again.
 
-A value of a union is of the first branch that it fits. To see that a branch does not fit may take as long as to write
+A value of a union is of the first branch that it fits. Of those for numbers, whole numbers come first and float last:
+a number is stored exactly where one of them holds it. To see that a branch does not fit may take as long as to write
 it, and each level of the value may have a union: the steps of one value are counted.
 """
 
@@ -13,7 +14,8 @@ from typing import Any
 
 from gateway.errors import BadRecord
 from gateway.forms.avro_texts import Misfit, from_base64, inverse, shown
-from gateway.forms.avro_values import conversion
+from gateway.forms.avro_values import DECIMAL_BYTES, conversion
+from gateway.text import printable
 
 _STEPS = 20_000
 _STEPS_A_BYTE = 2
@@ -48,7 +50,7 @@ class AvroWriter:
         try:
             self._write(value, target)
         except Misfit as error:
-            raise BadRecord(f"it is not what its Avro schema describes: {error}") from None
+            raise BadRecord(f"it is not what its Avro schema describes: {printable(str(error))}") from None
         except RecursionError:
             raise BadRecord("nested too deep to be written in Avro") from None
         return bytes(target.out)
@@ -94,10 +96,17 @@ def _floating(packer: struct.Struct) -> Write:
         number = _NAMED.get(value) if isinstance(value, str) else value
         if isinstance(number, bool) or not isinstance(number, int | float):
             raise Misfit(f"{shown(value)} is no number")
+        # JSON has no infinite numbers: one such was beyond all that a double holds.
+        if number is value and isinstance(number, float) and math.isinf(number):
+            raise Misfit(f"{shown(value)} is too large a number")
         try:
-            target.out += packer.pack(number)
-        except OverflowError:
+            packed = packer.pack(number)
+        except (OverflowError, struct.error):
             raise Misfit(f"{shown(value)} is too large a number") from None
+        # A fraction is rounded, as in any floating point number; a whole number may be an identifier.
+        if type(number) is int and packer.unpack(packed)[0] != number:
+            raise Misfit(f"{number} is a whole number that {8 * packer.size} bits of floating point do not hold")
+        target.out += packed
 
     return write
 
@@ -114,7 +123,11 @@ def _bytes(value: Any, target: _Target) -> None:
 def _string(value: Any, target: _Target) -> None:
     if not isinstance(value, str):
         raise Misfit(f"{shown(value)} is no text")
-    _raw(value.encode(), target)
+    try:
+        content = value.encode()
+    except UnicodeEncodeError:
+        raise Misfit(f"{shown(value)} holds half of a character") from None
+    _raw(content, target)
 
 
 _WRITE: dict[str, Write] = {
@@ -127,6 +140,8 @@ _WRITE: dict[str, Write] = {
     "bytes": _bytes,
     "string": _string,
 }
+_NUMBERS = [_WRITE[name] for name in ("int", "long", "double", "float")]
+"""What writes numbers, in the order in which the branches of a union are tried."""
 
 
 class _Compiler:
@@ -209,10 +224,23 @@ def _step(target: _Target) -> None:
         raise BadRecord("it takes too long to find out which branches of its unions it is of")
 
 
+def _in_order(branches: list[Write]) -> list[tuple[int, Write]]:
+    """The branches with their indices, in the order in which they are tried: those for numbers change places with each
+    other, all others stay where they are."""
+    places = [index for index, branch in enumerate(branches) if branch in _NUMBERS]
+    numbers = sorted(places, key=lambda index: _NUMBERS.index(branches[index]))
+    order = list(range(len(branches)))
+    for place, index in zip(places, numbers, strict=True):
+        order[place] = index
+    return [(index, branches[index]) for index in order]
+
+
 def _union(branches: list[Write]) -> Write:
+    ordered = _in_order(branches)
+
     def write(value: Any, target: _Target) -> None:
         begun, reasons = len(target.out), []
-        for index, branch in enumerate(branches):
+        for index, branch in ordered:
             _step(target)
             _long(index, target)
             try:
@@ -241,11 +269,15 @@ def _enum(symbols: list[str]) -> Write:
 
 def _fixed(schema: Mapping[str, Any]) -> Write:
     size: int = schema["size"]
-    unconverted = from_base64 if conversion(schema) is None else inverse(schema)
+    has_text = conversion(schema) is not None
+    unconverted = inverse(schema) if has_text else from_base64
+    is_decimal = has_text and schema["logicalType"] == "decimal"
 
     def write(value: Any, target: _Target) -> None:
         content = unconverted(value)
-        if schema.get("logicalType") == "decimal" and len(content) < size:
+        if is_decimal and size > DECIMAL_BYTES:
+            raise Misfit(f"a decimal of more than {DECIMAL_BYTES} bytes")
+        if is_decimal and len(content) < size:
             content = (b"\xff" if content and content[0] > 127 else b"\0") * (size - len(content)) + content
         if len(content) != size:
             raise Misfit(f"{len(content)} bytes, where there have to be {size}")

@@ -4,7 +4,7 @@ schema is not known yet, it says which."""
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
@@ -99,7 +99,15 @@ def _key(key: bytes | None, form: KeyForm, schemas: Schemas) -> bytes | None:
         raise BadRecord(f"its key: {error}") from None
     except orjson.JSONDecodeError:
         raise BadRecord("its key is not JSON") from None
-    return value.encode() if isinstance(value, str) else orjson.dumps(value)
+    return value.encode() if isinstance(value, str) else _key_text(value)
+
+
+def _key_text(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        # It reads more levels than it writes.
+        raise BadRecord("its key is nested too deep") from None
 
 
 def _schema(value: bytes, form: str, schemas: Schemas) -> Schema:

@@ -7,19 +7,21 @@ parses the bytes, and bounds how deep they are nested.
 
 from __future__ import annotations
 
+import math
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, FileDescriptor
-from google.protobuf.message import DecodeError, EncodeError, Message
+from google.protobuf.message import Message
 
 from gateway.errors import BadRecord
 from gateway.forms.avro import ITEM_BYTES, finite
 from gateway.forms.avro_values import moment
 from gateway.forms.bounds import SCHEMA_DEPTH, SCHEMA_TYPES, UnusableSchema, allowance, too_large
 from gateway.forms.proto_known import known_file
+from gateway.text import printable
 
 ANY_DEPTH = 8
 """How deep messages of the type `Any` may lie in each other: each is copied and parsed by itself."""
@@ -84,16 +86,20 @@ class ProtobufReader:
             raise BadRecord(f"a string that is not UTF-8: {error.reason}") from None
 
     def write_as(self, descriptor: Descriptor, value: Any) -> bytes:
-        """The bytes of a message of a known type. Raises BadRecord."""
+        """The bytes of a message of a known type, which are read again without another number in them. Raises
+        BadRecord."""
         message = self._message(descriptor)
         if not isinstance(value, dict) and descriptor.full_name not in _SPECIAL:
             raise BadRecord(f"it is no {descriptor.full_name}: it is no object")
         try:
             json_format.ParseDict(value, message, descriptor_pool=self._pool)
             # Protobuf knows no order of a map; the same event makes the same bytes.
-            return bytes(message.SerializeToString(deterministic=True))
-        except (json_format.Error, EncodeError, ValueError, TypeError, RecursionError) as error:
-            raise BadRecord(f"it is no {descriptor.full_name}: {str(error)[:300]}") from None
+            data = bytes(message.SerializeToString(deterministic=True))
+        except Exception as error:
+            # Whatever a value of a wrong kind leads to in the library, not only errors of its own.
+            raise BadRecord(f"it is no {descriptor.full_name}: {_why(error)}") from None
+        _check_numbers(value, self.read_as(descriptor, data))
+        return data
 
     def _message(self, descriptor: Descriptor) -> Any:
         made = self._classes.get(descriptor.full_name)
@@ -105,8 +111,8 @@ class ProtobufReader:
         message = self._message(descriptor)
         try:
             message.ParseFromString(data)
-        except DecodeError as error:
-            raise BadRecord(f"not a {descriptor.full_name}: {error}") from None
+        except Exception as error:
+            raise BadRecord(f"not a {descriptor.full_name}: {_why(error)}") from None
         return self._converter(descriptor)(message, walk)
 
     def _converter(self, descriptor: Descriptor) -> Convert:
@@ -197,6 +203,31 @@ class ProtobufReader:
         if name in _SPECIAL or not isinstance(value, dict):
             return {"@type": url, "value": value}
         return {"@type": url, **value}
+
+
+def _why(error: Exception) -> str:
+    """What an error of the library says of a value."""
+    if isinstance(error, KeyError):
+        return f"a message in it has no member {error}"
+    if isinstance(error, AttributeError):
+        return f"a member is of a wrong type ({error})"
+    # Some are of several lines.
+    return printable(" ".join(str(error).split()))[:300]
+
+
+def _check_numbers(value: Any, read: Any) -> None:
+    """Raises BadRecord where a number of a value is read as another one, since its type cannot hold it. A fraction may
+    be rounded, as in any floating point number."""
+    if isinstance(value, dict) and isinstance(read, dict):
+        for name in value.keys() & read.keys():
+            _check_numbers(value[name], read[name])
+    elif isinstance(value, list) and isinstance(read, list):
+        for one, other in zip(value, read, strict=False):
+            _check_numbers(one, other)
+    elif type(value) is int and isinstance(read, int | float) and value != read:
+        raise BadRecord(f"{value} would be stored as {read:.17g}, since its type holds no such number")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise BadRecord("a number is too large")
 
 
 def _symbol(enum: EnumDescriptor) -> Convert:

@@ -58,7 +58,12 @@ class Schema:
             raise BadRecord(f"its schema cannot be used: {self.fault}")
         if self.kind == "JSON":
             return value[HEAD:]
-        return orjson.dumps(self.value(value))
+        read = self.value(value)
+        try:
+            return orjson.dumps(read)
+        except orjson.JSONEncodeError:
+            # It writes fewer levels than are read.
+            raise BadRecord("nested too deep to be written as JSON") from None
 
     def value(self, value: bytes) -> Any:
         """The value of JSON of a framed value. Raises BadRecord."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
@@ -41,6 +42,18 @@ def _encoder(number: int, source: Source, path: tuple[int, ...]) -> Encode:
 
 def _json(value: Any) -> bytes:
     try:
-        return orjson.dumps(value)
-    except (TypeError, RecursionError) as error:
-        raise BadRecord(f"it cannot be written as JSON: {error}") from None
+        text = orjson.dumps(value)
+    except orjson.JSONEncodeError as error:
+        raise BadRecord(f"it cannot be written as JSON: {str(error).lower()}") from None
+    # Such a number was beyond a double where it was read, and would be null.
+    if b"null" in text and _has_infinity(value):
+        raise BadRecord("a number is too large")
+    return text
+
+
+def _has_infinity(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_infinity, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_infinity, value))
+    return isinstance(value, float) and math.isinf(value)

@@ -73,6 +73,8 @@ SECURITY = {
 _INDEX = {
     "streams": "/v2/streams",
     "stream": "/v2/stream/{streams}",
+    "counts": "/v2/streams/{names}/counts",
+    "views": "/v2/views",
     "schemas": "/v2/schemas",
     "events": "/v1/events",
     "health": "/healthz",

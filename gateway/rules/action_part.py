@@ -14,7 +14,15 @@ from gateway.catalog.stream_part import error_stream_fault
 from gateway.derive.expression import value
 from gateway.errors import InvalidExpression
 from gateway.rules.rule import DEFAULT_TIMEOUT, LONGEST_TIMEOUT, Action, Produce, Request
-from gateway.rules.template import Template, UrlTemplate, expressions_of, read_header_value, read_url
+from gateway.rules.template import (
+    Template,
+    UrlTemplate,
+    expressions_of,
+    read_header_value,
+    read_secret_header,
+    read_url,
+)
+from gateway.secret_files import read_secret
 
 MAXIMUM_ACTIONS = 10
 """Of one rule."""
@@ -33,6 +41,8 @@ _OWN_HEADERS = frozenset({
 })  # fmt: skip
 """Headers that the gateway writes, or that say how a message is cut."""
 
+_TWIN = "_file"
+"""How the name of a header ends whose value stands in a file."""
 _REQUEST_KEYS = ("headers", "json", "method", "timeout", "url")
 _PRODUCE_KEYS = ("select", "stream")
 _Read = TypeVar("_Read")
@@ -98,16 +108,36 @@ class ActionReader:
             )
             return ()
         found: dict[str, Template] = {}
-        for name, text in item.value.items():
-            own = name.lower() in _OWN_HEADERS
-            if not _HEADER.fullmatch(name) or own or name.lower() in found:
-                why = "is written by the gateway" if own else "cannot be the name of a header, or is given twice"
-                self._part.wrong(text.line, f'headers: "{name}" {why}')
-            elif not isinstance(text.value, str):
-                self._part.wrong(text.line, f"headers: {name} is {text.kind}; it takes a text (in quotes)")
-            elif (template := self._template(text, f"headers: {name}", read_header_value)) is not None:
-                found[name.lower()] = template
+        keys: dict[str, str] = {}
+        for key, text in item.value.items():
+            in_file = key.lower().endswith(_TWIN)
+            name = (key[: -len(_TWIN)] if in_file else key).lower()
+            first = keys.setdefault(name, key)
+            if not _HEADER.fullmatch(name) or name in _OWN_HEADERS:
+                why = "is written by the gateway" if name in _OWN_HEADERS else "cannot be the name of a header"
+                self._part.wrong(text.line, f'headers: "{key}" {why}')
+            elif first != key:
+                self._part.wrong(text.line, f"headers: {first} and {key} are both given; keep one of them")
+            elif (template := self._secret(key, text) if in_file else self._header(key, text)) is not None:
+                found[name] = template
         return tuple(found.items())
+
+    def _header(self, key: str, item: Located) -> Template | None:
+        if not isinstance(item.value, str):
+            self._part.wrong(item.line, f"headers: {key} is {item.kind}; it takes a text (in quotes)")
+            return None
+        return self._template(item, f"headers: {key}", read_header_value)
+
+    def _secret(self, key: str, item: Located) -> Template | None:
+        """The value of a header, as it stands in a file now."""
+        if not isinstance(item.value, str):
+            self._part.wrong(item.line, f"headers: {key} is {item.kind}; it takes the path of a file")
+            return None
+        try:
+            return read_secret_header(read_secret(item.value), item.line)
+        except ValueError as error:
+            self._part.wrong(item.line, f"headers: {key}: {error}")
+            return None
 
     def _template(self, item: Located, what: str, read: Callable[[str, int], _Read]) -> _Read | None:
         try:

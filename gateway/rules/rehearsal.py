@@ -30,7 +30,7 @@ from gateway.errors import BadRecord
 from gateway.intake.validate import InvalidEvent
 from gateway.model.record import Record
 from gateway.rules.attempt import Answer, Prepared, judge
-from gateway.rules.rule import Rule
+from gateway.rules.rule import Action, Request, Rule
 from gateway.rules.template import Unfillable
 from gateway.rules.tries import first_tries
 from gateway.rules.work import Work
@@ -133,7 +133,7 @@ def _outcomes(work: Work, event: dict[str, Any], record: Record, answers: list[A
     now, rule = NOW, work.rule
     tries = replace(first_tries(rule.name, record), first=now)
     while tries.action < len(work.actions):
-        _, prepare, make = work.actions[tries.action]
+        action, prepare, make = work.actions[tries.action]
         tries = replace(tries, tries=tries.tries + 1)
         try:
             if make is not None:
@@ -142,7 +142,7 @@ def _outcomes(work: Work, event: dict[str, Any], record: Record, answers: list[A
                 found.append({"event": {"stream": made["meta"]["stream"], **made}})
             elif prepare is not None:
                 prepared = prepare(event, record, tries)
-                found.append({"request": _told(prepared)})
+                found.append({"request": _told(prepared, action)})
                 answer = answers.pop(0) if answers else Answer(204)
                 verdict = judge(answer, tries.tries, tries.first, now, rule.policy)
                 if verdict.kind == "dead":
@@ -170,11 +170,14 @@ def differences(expected: list[dict[str, Any]], found: list[dict[str, Any]]) -> 
     return told
 
 
-def _told(request: Prepared) -> dict[str, Any]:
+def _told(request: Prepared, action: Action) -> dict[str, Any]:
+    """A request as tests see it; in the place of a secret from a file stands the key that names the file."""
+    named = action.headers if isinstance(action, Request) else ()
+    secrets = {name: f"({name}_file)" for name, template in named if template.secret}
     told: dict[str, Any] = {
         "method": request.method,
         "url": f"{request.scheme}://{request.authority}{request.target}",
-        "headers": {name.decode(): value.decode() for name, value in request.headers},
+        "headers": {name.decode(): value.decode() for name, value in request.headers} | secrets,
     }
     if request.body is not None:
         told["json"] = orjson.loads(request.body)

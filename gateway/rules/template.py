@@ -1,7 +1,8 @@
 """Texts with expressions in braces. The value of an expression cannot leave its place. Pure.
 
 A value is encoded for its place: a part of a path, a part of a query, a header. Scheme, host and port are constants.
-So no event can choose the server, step out of a path, or begin another header.
+So no event can choose the server, or begin another header. A value that would step out of a path is refused: servers
+decode `%2E%2E` before they remove such parts (WHATWG URL), and some `%2F` as well (nginx).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import orjson
 
@@ -32,6 +33,8 @@ Compile = Callable[[Expression], Value]
 _SCHEME_AND_HOST = re.compile(r"(https?)://([^/?#{}\s]+)", re.IGNORECASE)
 _LITERAL_TARGET = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*", re.ASCII)
 _LITERAL_HEADER = re.compile(r"[\x20-\x7e]*", re.ASCII)
+_SEPARATOR = re.compile(r"[/\\]")
+"""What separates the parts of a path for some server."""
 _UNSAFE_HEADER = re.compile(rb"[^\x20-\x7e]|^\x20|\x20$")
 
 
@@ -41,10 +44,12 @@ class Unfillable(GatewayError):
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """Literal texts and expressions, in turn; it begins with a text, which may be empty."""
+    """Literal texts and expressions, in turn; it begins with a text, which may be empty. A `secret` is shown to
+    nobody."""
 
     parts: tuple[str | Expression, ...]
     line: int = 0
+    secret: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +112,7 @@ def read_url(text: str, line: int) -> UrlTemplate:
     for literal in target.parts[::2]:
         if not _LITERAL_TARGET.fullmatch(str(literal)):
             raise ValueError("its path and query take what RFC 3986 allows there, without a #; write the rest as %20")
-    if any(part in (".", "..") for part in _path_of(target).split("/")):
+    if _has_dots(_path_of(target)):
         raise ValueError("its path has a part . or ..; write the path that is meant")
     return UrlTemplate(scheme, host, port or {"http": 80, "https": 443}[scheme], target)
 
@@ -118,6 +123,16 @@ def read_header_value(text: str, line: int) -> Template:
     if not all(_LITERAL_HEADER.fullmatch(str(literal)) for literal in template.parts[::2]):
         raise ValueError("it takes what ASCII can print")
     return template
+
+
+def read_secret_header(text: str, line: int) -> Template:
+    """The value of a header that is a secret, without expressions. Raises ValueError that repeats nothing of it."""
+    value = text.strip()
+    if not _LITERAL_HEADER.fullmatch(value):
+        raise ValueError("it holds something else than what ASCII can print on one line")
+    if len(value) > LONGEST_HEADER:
+        raise ValueError(f"it holds {len(value)} bytes, and {LONGEST_HEADER} are allowed in a header")
+    return Template((value,), line, secret=True)
 
 
 def target_of(template: Template, compile_: Compile) -> Callable[[dict[str, Any], Record], str]:
@@ -149,8 +164,8 @@ def target_of(template: Template, compile_: Compile) -> Callable[[dict[str, Any]
         for index, segment in enumerate(path):
             if filled[index] and not segment:
                 raise Unfillable("a part of the path would be empty")
-            if filled[index] and segment in (".", ".."):
-                path[index] = segment.replace(".", "%2E")
+            if filled[index] and _has_dots(segment):
+                raise Unfillable("a part of the path would be . or .., which leads to another path")
         target = "/".join(path) + ("" if query is None else "?" + "".join(query))
         if len(target) > LONGEST_TARGET:
             raise Unfillable(f"the path and query would have {len(target)} bytes, and {LONGEST_TARGET} are allowed")
@@ -231,6 +246,11 @@ def _text(value: Any) -> str:
     if value.__class__ is Error:
         raise Unfillable(f"an expression has no value: {value.reason}")
     raise Unfillable("a value is null, a list or a map, which has no place there")
+
+
+def _has_dots(path: str) -> bool:
+    """Whether a path has a part that servers remove, once they have decoded it."""
+    return any(part in (".", "..") for part in _SEPARATOR.split(unquote(path)))
 
 
 def _path_of(target: Template) -> str:

@@ -111,6 +111,7 @@ LOGICAL = [
         "12.50",
     ),
     ({"type": "int", "logicalType": "unknown"}, 7, 7),
+    ({"type": "int", "logicalType": ["date"]}, 7, 7),
     ({"type": "bytes", "logicalType": "decimal"}, b"\x01", "AQ=="),
 ]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.derivation import Derivation
 from gateway.catalog.stream import Stream
 from gateway.rules.rule import Produce, Request
+from gateway.rules.template import LONGEST_HEADER
 from tests.rules.kit import CATALOG, PURGE, rule_of, rules_of
 
 FULL = """
@@ -80,6 +83,10 @@ def test_a_short_one_has_defaults() -> None:
         (10, "headers: {Host: x}", "10: purge: headers: \"Host\" is written by the gateway"),
         (10, "headers: {Idempotency-Key: x}", "10: purge: headers: \"Idempotency-Key\" is written by the gateway"),
         (10, "headers: {'a b': x}", "10: purge: headers: \"a b\" cannot be the name of a header"),
+        (10, "headers: {Host_file: /x}", "10: purge: headers: \"Host_file\" is written by the gateway"),
+        (10, "headers: {_file: /x}", "10: purge: headers: \"_file\" cannot be the name of a header"),
+        (10, "headers: {a: x, A: y}", "10: purge: headers: a and A are both given; keep one of them"),
+        (10, "headers: {a_file: 1}", "10: purge: headers: a_file is the number 1; it takes the path of a file"),
         (10, "headers: {a: 1}", "10: purge: headers: a is the number 1; it takes a text"),
         (10, "headers: {a: \"x\\r\\ny\"}", "10: purge: headers: a: it takes what ASCII can print"),
         (11, "json: {title: event.}", "11: purge: json: line 1"),
@@ -107,6 +114,65 @@ def test_a_mistake_is_told_with_its_place(line: int, instead: str, told: str) ->
     rules, mistakes = rules_of("\n".join(lines))
     assert any(mistake.startswith(f"file:{told}") for mistake in mistakes), mistakes
     assert not rules or "comes back" in told
+
+
+SECRET = """
+purge:
+  on: [wiki.page-create]
+  do:
+    - request:
+        url: https://cache.example/
+        headers:
+          accept: "*/*"
+          Authorization_file: {file}
+  dead_stream: wiki.purge-dead
+"""
+
+
+def test_the_value_of_a_header_may_stand_in_a_file_which_is_read_each_time(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(" Bearer {event.title}\n")
+    rule = rule_of(SECRET.format(file=file))
+    (request,) = rule.actions
+    assert isinstance(request, Request)
+    # No template: a secret may have braces.
+    assert [(name, template.parts) for name, template in request.headers] == [
+        ("accept", ("*/*",)), ("authorization", ("Bearer {event.title}",)),
+    ]  # fmt: skip
+    file.write_text("Bearer other\n")
+    # After a reload it is another rule.
+    assert rule_of(SECRET.format(file=file)) != rule
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "cannot be read (no such file or directory)"), (b"", "is empty"), (b" \n", "is empty"),
+        (b"\xff", "is not UTF-8"), (b"sesame\nx: y", "it holds something else than what ASCII can print on one line"),
+        ("sésame".encode(), "it holds something else"), (b"s" * (LONGEST_HEADER + 1), "it holds 8001 bytes, and 8000"),
+    ],
+)  # fmt: skip
+def test_a_file_that_holds_no_header_is_told_with_its_line_and_not_repeated(
+    tmp_path: Path, content: bytes | None, why: str
+) -> None:
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_bytes(content)
+    rules, (mistake,) = rules_of(SECRET.format(file=file))
+    assert not rules
+    assert mistake.startswith("file:9: purge: headers: Authorization_file: ")
+    assert why in mistake
+    assert "sesame" not in mistake
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_a_header_and_its_file_are_not_both_given(tmp_path: Path, order: int) -> None:
+    (tmp_path / "token").write_text("x")
+    lines = SECRET.format(file=tmp_path / "token").split("\n")
+    lines.insert(8 + order, "          authorization: Bearer x")
+    _, mistakes = rules_of("\n".join(lines))
+    names = "Authorization_file and authorization" if order else "authorization and Authorization_file"
+    assert mistakes == [f"file:10: purge: headers: {names} are both given; keep one of them"]
 
 
 @pytest.mark.parametrize("name", ["a b", "", "-a", "é", "a" * 201])

@@ -46,6 +46,18 @@ def test_what_comes_is_as_expected() -> None:
     assert outcomes(TESTS) == [[], [], []]
 
 
+def test_a_secret_of_a_file_is_shown_by_the_name_of_its_key(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("Bearer sesame")
+    headers = f"headers: {{Authorization_file: {tmp_path}/token, a: b}}"
+    rule = rule_of(PURGE.replace('{event.title}"}', '{event.title}", ' + headers + "}"))
+    expect = "[{request: {headers: {authorization: (authorization_file), a: b}}}]"
+    text = f"tests: [{{rule: purge, given: [{{title: T}}], expect: {expect}}}]"
+    (test,) = read_rehearsals(text, {"purge": rule}, Findings(Path("file")))
+    found = rehearse(test, CATALOG, SCHEMAS)
+    assert not differences(test.expect, found)
+    assert "sesame" not in str(differences([], found))
+
+
 @pytest.mark.parametrize(
     ("was", "instead", "told"),
     [

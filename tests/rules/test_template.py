@@ -62,8 +62,9 @@ def header(text: str, **event: Any) -> bytes:
     [
         ("Main Page", "/purge/Main%20Page/x"),
         ("A/B", "/purge/A%2FB/x"),
-        ("..", "/purge/%2E%2E/x"),
-        (".", "/purge/%2E/x"),
+        ("...", "/purge/.../x"),
+        ("..A/B..", "/purge/..A%2FB../x"),
+        ("%2E%2E", "/purge/%252E%252E/x"),
         ("a?b#c%", "/purge/a%3Fb%23c%25/x"),
         ("Zürich", "/purge/Z%C3%BCrich/x"),
         (7, "/purge/7/x"),
@@ -83,9 +84,22 @@ def test_a_value_without_a_text_fills_no_path(none: Any) -> None:
         target("https://h.example/purge/{event.missing}")
 
 
-def test_parts_that_values_make_dots_of_are_encoded() -> None:
-    assert target("https://h.example/{event.a}{event.b}/x", a=".", b=".") == "/%2E%2E/x"
-    assert target("https://h.example/.{event.a}/x", a=".") == "/%2E%2E/x"
+@pytest.mark.parametrize(
+    ("path", "given_"),
+    [
+        ("{event.a}", "."), ("{event.a}", ".."), ("x/{event.a}", ".."), ("{event.a}{event.a}/x", "."),
+        (".{event.a}/x", "."), ("%2e{event.a}/x", "."), ("%2E{event.b}{event.a}", "."),
+        # Some servers decode a slash before they look for such parts.
+        ("{event.a}/x", "../../admin"), ("{event.a}/x", "a/.."), ("{event.a}/x", "..\\admin"), ("a%2F{event.a}", ".."),
+    ],
+)  # fmt: skip
+def test_no_value_leads_to_another_path(path: str, given_: str) -> None:
+    """Neither as it is nor encoded: servers decode it, and then remove it with the part before it."""
+    with pytest.raises(Unfillable, match=r"would be \. or \.\., which leads to another path"):
+        target(f"https://h.example/purge/{path}", a=given_, b="")
+
+
+def test_dots_in_a_query_are_a_value_like_others() -> None:
     assert target("https://h.example/x?{event.a}=..", a="..") == "/x?..=.."
 
 
@@ -94,7 +108,8 @@ def test_no_value_leaves_its_place(first: str, second: str) -> None:
     try:
         filled = target("https://h.example/p/{event.a}/q?k={event.b}&l=1", a=first, b=second)
     except Unfillable:
-        assert not first or any("\ud800" <= character <= "\udfff" for character in first + second)
+        dots = {".", ".."} & set(first.replace("\\", "/").split("/"))
+        assert not first or dots or any("\ud800" <= character <= "\udfff" for character in first + second)
         return
     assert filled.isascii()
     assert filled.isprintable()
@@ -103,7 +118,7 @@ def test_no_value_leaves_its_place(first: str, second: str) -> None:
     segments = parts.path.split("/")
     assert [segments[1], segments[3], len(segments)] == ["p", "q", 4]
     assert unquote(segments[2]) == first
-    assert segments[2] not in ("", ".", "..")
+    assert not {".", ".."} & set(unquote(parts.path).split("/"))
     assert parse_qsl(parts.query, keep_blank_values=True, errors="strict") == [("k", second), ("l", "1")]
 
 
@@ -130,6 +145,7 @@ def test_what_is_too_long_is_not_filled_in() -> None:
     [
         "https://{event.host}/x", "{event.scheme}://h.example/", "https://h.example:{event.port}/", "/x", "h.example/x",
         "ftp://h.example/", "https://user:word@h.example/", "https://h.example/../x", "https://h.example/./x",
+        "https://h.example/%2e%2E/x", "https://h.example/a%2F../x",
         "https://h.example/{event.a", "https://h.example/}", "https://h.example/a b", "https://h.example/#x",
         "https://h.example{event.a}/", "https://h.example:99999/", "https:///x", "https://h.example/%zz",
         "https://h.example\\@evil.example/", "https://h.example/x\r\ny", "https://{event.a}.example/",

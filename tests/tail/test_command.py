@@ -30,6 +30,26 @@ def test_options_that_cannot_be(options: list[str], status: int, said: str) -> N
     assert said in result.output
 
 
+@pytest.mark.parametrize(
+    ("expression", "shown"),
+    [
+        ("event.a ==\n", "line 2, column 1: {}\n\n  \n  ^"),
+        ("event.a ==\n event.b = 1", "line 2, column 10: {}\n\n   event.b = 1\n           ^"),
+        ("event.a == '\u2028' = 1", "line 1, column 16: {}\n\n  event.a == '\\u2028' = 1\n                      ^"),
+        ("event.a == '\v' = 1", "line 1, column 16: {}\n\n  event.a == '\\x0b' = 1\n                    ^"),
+        ("event.a ==\r\n= 1", "line 2, column 1: {}\n\n  = 1\n  ^"),
+        ("event.a\t= 1", "line 1, column 9: {}\n\n  event.a = 1\n          ^"),
+        ("event.a == '中' = 1", "line 1, column 16: {}\n\n  event.a == '中' = 1\n                  ^"),
+    ],
+)
+def test_a_mark_stands_below_what_is_wrong_in_a_filter(expression: str, shown: str) -> None:
+    result = CliRunner().invoke(tail, ["numbers", "--filter", expression], catch_exceptions=False)
+    place, lines = shown.split(": {}")
+    assert result.exit_code == 2
+    assert place in result.output
+    assert result.output.endswith(f"{lines}\n")
+
+
 def test_an_environment_names_the_server(tmp_path: Path) -> None:
     result = CliRunner(env={"GATEWAY_SERVER": "ftp://feed.example"}).invoke(tail, ["numbers"], catch_exceptions=False)
     assert "'ftp://feed.example/v2/stream/numbers' is not an address" in result.output

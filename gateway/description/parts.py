@@ -61,7 +61,7 @@ PROBLEMS: dict[str, tuple[int, str, tuple[str, ...]]] = {
     "NotFound": (404, "The resource does not exist; the problem lists similar names.", ()),
     "Gone": (
         410,
-        "The state at this time is not known any more; `earliest` is the first time that is. Or the page before is one of "
+        "The state at this time is not known any more; `earliest` is the first time that is. Or the page before is of "
         "another building of the view: begin again at the first page.",
         (),
     ),

@@ -7,9 +7,11 @@ import dataclasses
 import gc
 import json
 import zlib
+from typing import Any
 
 import pytest
 
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.feed.selection import Selection
 from gateway.filters.compile import FilterBounds, compile_filter
 from gateway.hub.history_segment import HistorySegment
@@ -24,7 +26,7 @@ from gateway.wire.sse import SSE
 from tests.kit.frames import FrameReader
 from tests.kit.waiting import becomes
 from tests.subscription.client import FakeSink, unchunked
-from tests.subscription.test_session import PATIENCE, MemoryLog, Site, event, reads
+from tests.subscription.test_session import PATIENCE, Site, event, reads
 
 EAST, WEST = TopicPartition("east", 0), TopicPartition("west", 0)
 BOTH = frozenset({"east", "west"})
@@ -67,7 +69,7 @@ async def test_what_comes_while_the_opening_waits_for_the_client_is_sent(log: Me
         session = Session(site.services, Request(Selection(BOTH), SSE))
         assert await session.prepare()
         transport = BackloggedTransport()
-        connection = StreamConnection(transport, True, lambda: None)
+        connection: Any = StreamConnection(transport, True, lambda: None)
         task = asyncio.create_task(session.run(connection))
         # Until the session waits for the client, which is nothing that could be asked for.
         for _ in range(20):

@@ -1,7 +1,7 @@
 """The aggregates of the events in a window. Pure.
 
 The result depends on the values and not on their order, since events of several partitions come in any order. Sums of
-doubles stay exact until they are written, and are rounded once.
+doubles stay exact until they are written, and are rounded once. Times are compared as times, and written then.
 """
 
 from __future__ import annotations
@@ -13,15 +13,22 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.catalog.derivation import Expression, Members
-from gateway.derive.expression import Value, kind_of, read, value_of
+from gateway.derive.expression import Value, as_json, kind_of, read, value_of
 from gateway.filters.check import base
 from gateway.filters.lexer import refusal, shorten
 from gateway.filters.tree import Call, Node, start
-from gateway.filters.values import INT_MAX, INT_MIN
+from gateway.filters.values import INT_MAX, INT_MIN, Duration, Timestamp
 
-_NUMBERS = frozenset({int, float})
-_RANKS = {bool: 0, int: 1, float: 1, str: 2}
+_RANKS = {bool: 0, int: 1, float: 1, str: 2, Timestamp: 3, Duration: 4}
 """Values of several types are compared in this order: of each the least is found, whatever came first."""
+_FINEST = 1_074
+"""Every double is a whole number of 2 ** -1074."""
+_ONE = 1 << _FINEST
+
+
+def comparable(value: Any) -> Any:
+    """A value of CEL for a figure: as JSON has it, but times and durations, whose texts have another order."""
+    return value if value.__class__ in (Timestamp, Duration) else as_json(value)
 
 
 def counted(value: Any) -> Any:
@@ -85,8 +92,9 @@ class Sum:
         self._whole = 0
         self._doubles = 0
         """How many of them there are."""
-        self._parts: list[float] = []
-        """The sum of the doubles, exactly: numbers whose digits do not overlap (Shewchuk 1997)."""
+        self._parts = 0
+        """The sum of the doubles, exactly: so many times 2 ** -1074. A sum that is a double itself would lose what is
+        too large in between."""
         self.count = 0
 
     def add(self, value: Any) -> None:
@@ -95,7 +103,7 @@ class Sum:
             self._whole += value
             self.count += 1
         elif value.__class__ is float:
-            self._include(value)
+            self._parts += _parts_of(value)
             self._doubles += 1
             self.count += 1
 
@@ -105,7 +113,7 @@ class Sum:
             self._whole -= value
             self.count -= 1
         elif value.__class__ is float:
-            self._include(-value)
+            self._parts -= _parts_of(value)
             self._doubles -= 1
             self.count -= 1
 
@@ -114,28 +122,13 @@ class Sum:
         self._whole += other._whole
         self._doubles += other._doubles
         self.count += other.count
-        for part in other._parts:
-            self._include(part)
-
-    def _include(self, value: float) -> None:
-        kept = []
-        for part in self._parts:
-            if abs(value) < abs(part):
-                value, part = part, value  # noqa: PLW2901
-            high = value + part
-            low = part - (high - value)
-            if low:
-                kept.append(low)
-            value = high
-        self._parts = [*kept, value]
+        self._parts += other._parts
 
     def total(self) -> float:
-        """As a double, rounded once; infinite or no number where it is beyond them."""
+        """As a double, rounded once; infinite where it is beyond them."""
         try:
-            whole = float(self._whole)
-            # What a double cannot hold of it is the difference, which one can.
-            return math.fsum([*self._parts, whole, float(self._whole - int(whole))])
-        except (OverflowError, ValueError):
+            return ((self._whole << _FINEST) + self._parts) / _ONE
+        except OverflowError:
             return math.inf
 
     def result(self) -> int | float | None:
@@ -146,6 +139,12 @@ class Sum:
             return self._whole if INT_MIN <= self._whole <= INT_MAX else None
         found = self.total()
         return found if math.isfinite(found) else None
+
+
+def _parts_of(value: float) -> int:
+    """So many times 2 ** -1074 is a double."""
+    above, below = value.as_integer_ratio()
+    return above << _FINEST + 1 - below.bit_length()
 
 
 class Mean:
@@ -205,7 +204,7 @@ class SlidingLeast(_Extreme):
 
     def result(self) -> Any:
         """None without a value."""
-        return self._kept[0][1] if self._kept else None
+        return as_json(self._kept[0][1]) if self._kept else None
 
 
 class SlidingGreatest(_Extreme):
@@ -219,7 +218,7 @@ class SlidingGreatest(_Extreme):
             return None
         # 1 before 1.0, as `min` has it.
         rank, value, _ = self._kept[-1]
-        return self._kept[bisect_left(self._kept, (rank, value, False))][1]
+        return as_json(self._kept[bisect_left(self._kept, (rank, value, False))][1])
 
 
 class _Only:
@@ -252,7 +251,7 @@ class _Only:
             self._take(other._kept)
 
     def result(self) -> Any:
-        return None if self._kept is None else self._kept[1]
+        return None if self._kept is None else as_json(self._kept[1])
 
 
 class Least(_Only):
@@ -303,7 +302,7 @@ class Figure:
 
     def value(self) -> Value:
         """The function for what it is given of an event."""
-        return _ALWAYS if self.argument is None else value_of(self.expression, self.argument)
+        return _ALWAYS if self.argument is None else value_of(self.expression, self.argument, comparable)
 
 
 def figures(select: Members) -> list[Figure]:

@@ -6,7 +6,7 @@ interleaving: an event is late by the times of its own partition, and a row is e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +85,11 @@ class Engine:
                 rank = len(self._inputs)
                 self._inputs.setdefault(topic, _Input(rank, time_reader(source.timestamp_field), looked_into))
         self._places: dict[TopicPartition, Place] = {}
+        self._waited_for: Collection[Place] = self._places.values()
+        """Those whose clocks rows wait for."""
         self._low = BEGINNING
+        self._told: int | None = None
+        """Up to where rows were told before, as long as records are given again."""
         self._first: int | None = None
         """The time of the first event, while a partition has had none."""
         self._waits = derivation.operator != "select"
@@ -121,10 +125,15 @@ class Engine:
         """What of it counts for `derive_held_bytes`."""
         return self._held.size
 
-    def behind(self) -> list[TopicPartition]:
-        """The partitions for which others wait: their clocks are far behind that of the foremost."""
-        foremost = max(place.newest for place in self._places.values())
-        return [partition for partition, place in self._places.items() if place.newest < foremost - APART]
+    def behind(self, among: Iterable[TopicPartition]) -> list[TopicPartition]:
+        """Those of these partitions for which others wait: their clocks are far behind that of the foremost."""
+        foremost = self.newest
+        return [partition for partition in among if self._places[partition].newest < foremost - APART]
+
+    def furthest_behind(self, among: Collection[TopicPartition]) -> list[TopicPartition]:
+        """Those of these partitions for which all the others of them wait."""
+        least = min((self._places[partition].newest for partition in among), default=BEGINNING)
+        return [partition for partition in among if self._places[partition].newest <= least + APART]
 
     def add(self, partition: TopicPartition) -> None:
         """One more partition, read from its first record on. It holds the others back until it has events."""
@@ -134,12 +143,31 @@ class Engine:
 
     def begin(self, position: Position) -> None:
         """Go on from a position. All records from each partition's `since` to before its `next` are to be given again;
-        then `forget` what came out, which was stored before."""
+        `forget` what comes out, which was stored before. Then `resume`."""
+        again = []
         for partition, at in position.partitions.items():
             place = self._places[partition]
             place.next, place.newest = at.since, at.newest
             if at.newest != BEGINNING:
                 self._begin(at.newest)
+            if at.since < at.next:
+                again.append(place)
+        if position.low is not None:
+            # What was told is told again beside no others: else all of it would be held for a partition that is new.
+            self._told, self._waited_for = position.low, again
+
+    def resume(self) -> None:
+        """All records were given again. What was told stays so: an event before that comes too late, also in a
+        partition that is new. What is over for all only now, since a partition is gone, comes out."""
+        told, self._told = self._told, None
+        self._waited_for = self._places.values()
+        if told is not None and told != BEGINNING:
+            self._settle_until(told)
+            for place in self._places.values():
+                if not place.from_start:
+                    place.newest = max(place.newest, told + self._late)
+        self.forget()
+        self._settle()
 
     def _begin(self, time: int) -> None:
         self._first = time if self._first is None else min(time, self._first)
@@ -193,7 +221,10 @@ class Engine:
             self.results.invalid(record, "it is a deletion without a time")
 
     def _settle(self) -> None:
-        low = min(place.newest for place in self._places.values()) - self._late
+        low = min(place.newest for place in self._waited_for) - self._late
+        self._settle_until(low if self._told is None else min(low, self._told))
+
+    def _settle_until(self, low: int) -> None:
         if low > self._low:
             self._low = low
             self._operator.settle(low)
@@ -208,7 +239,7 @@ class Engine:
 
     def position(self, identities: Mapping[str, str]) -> Position:
         """Where it stands now that all of `results` is taken."""
-        return Position({one: self._at(place) for one, place in self._places.items()}, identities)
+        return Position({one: self._at(place) for one, place in self._places.items()}, identities, self._low)
 
     def _at(self, place: Place) -> PartitionPosition:
         if place.from_start:

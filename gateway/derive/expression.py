@@ -64,11 +64,11 @@ def kind_of(expression: Expression, root: Node) -> Kind:
 def value(expression: Expression, names: tuple[str, ...] = EVENT) -> Value:
     """The function for an expression's value. Raises InvalidExpression."""
     root = read(expression, names)
-    return value_of(expression, root)
+    return value_of(expression, root, as_json)
 
 
-def value_of(expression: Expression, root: Node) -> Value:
-    """The same of a tree that was read, or of a part of one."""
+def value_of(expression: Expression, root: Node, told: Callable[[Any], Any]) -> Value:
+    """The same of a tree that was read, or of a part of one; `told` makes of a value of CEL what is given."""
     check(expression.text, root)
     compiled = compile_value(expression.text, root)
     steps = STEPS
@@ -80,7 +80,7 @@ def value_of(expression: Expression, root: Node) -> Value:
                 found = compiled(event, record.topic, record.partition, record.offset, record.timestamp, key, [steps])
             except OutOfSteps:
                 return TOO_MANY_STEPS
-            return found if found.__class__ in _PLAIN else as_json(found)
+            return found if found.__class__ in _PLAIN else told(found)
 
     else:
 
@@ -89,7 +89,7 @@ def value_of(expression: Expression, root: Node) -> Value:
                 found = compiled(event, "", 0, 0, 0, None, [steps])
             except OutOfSteps:
                 return TOO_MANY_STEPS
-            return found if found.__class__ in _PLAIN else as_json(found)
+            return found if found.__class__ in _PLAIN else told(found)
 
     path = event_path(root)
     return _member(path, evaluate) if path else evaluate

@@ -18,8 +18,8 @@ GRAIN = 100
 _STATE, _EVENT = 0, 1
 """A row that is of the same time as an event is there before it."""
 
-_State = dict[bytes, tuple[dict[str, Any], int]]
-"""Rows by the keys of their records, each with the bytes that it had."""
+_State = dict[bytes, tuple[dict[str, Any], int, int]]
+"""Rows by the keys of their records, each with the bytes that it had, and its time (ms)."""
 _Change = tuple[_State, bytes, dict[str, Any] | None, int]
 
 
@@ -78,20 +78,25 @@ class Lookups:
         """Tell the events before `low`, each with the rows of its time."""
         for time, item in self._waiting.until(low):
             if len(item) == 4:
-                self._change(*item)
+                self._change(time, *item)
             else:
                 record, event = item
                 self._held.add(-1, -len(record.value or b""))
                 self._rows.from_record(self._selection.of(self._seen(event, record), record), record, time)
 
-    def _change(self, state: _State, key: bytes, row: dict[str, Any] | None, size: int) -> None:
+    def _change(self, time: int, state: _State, key: bytes, row: dict[str, Any] | None, size: int) -> None:
         before = state.pop(key, None)
+        if before is not None and before[2] > time:
+            # An older row, of a partition that is new, and read from its beginning after the others.
+            state[key] = before
+            self._held.add(-1, -size)
+            return
         if before is not None:
             self._held.add(-1, -before[1])
         if row is None:
-            self._held.add(-1)
+            self._held.add(-1, -size)
         else:
-            state[key] = row, size
+            state[key] = row, size, time
 
     def _seen(self, event: dict[str, Any], record: Record) -> dict[str, Any]:
         seen = {"event": event}

@@ -1,10 +1,11 @@
 """How far a derived stream has read its sources, as it is stored beside its rows. Pure.
 
 State is not stored: a position says where reading has to begin again so that the same state comes about. It is JSON:
-`[format, version, made, {"wiki.change": [identity, [next, behind, newest], …]}]`. `made` is a digest of the
-declaration. For each partition, `next` is the offset of the next record. `behind` is how many records before it are
-read again, and `newest` the newest time (ms) before those, or null. A list of one number has none to read again, and no
-time.
+`[format, version, made, [low, {"wiki.change": [identity, [next, behind, newest], …]}]]`. `made` is a digest of the
+declaration. All rows are stored up to the time `low` (ms), or none are where it is null. For each partition, `next` is
+the offset of the next record. `behind` is how many records before it are read again, and `newest` the newest time (ms)
+before those, or null. A list of one number has none to read again, and no time. Older positions lack `low` and its
+brackets.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ from gateway.errors import GatewayError, InvalidExpression
 from gateway.filters.lexer import canonical_text, tokens
 from gateway.model.record import TopicPartition
 
-FORMAT = 1
+FORMAT = 3
 DIVIDED = 2
 """The format of a position that nothing reads on from, but lanes that have none of their own yet."""
+_WITHOUT_LOW = 1
+"""The format of older positions."""
 
 
 class PositionRefused(GatewayError):
@@ -42,10 +45,12 @@ class PartitionPosition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Of all partitions; `identities` of their topics, where known: another one means another topic of that name."""
+    """Of all partitions; `identities` of their topics, where known: another one means another topic of that name. All
+    rows are stored up to `low` (ms); None where that is not known, in a position that an older version stored."""
 
     partitions: Mapping[TopicPartition, PartitionPosition]
     identities: Mapping[str, str]
+    low: int | None
 
 
 def encode(position: Position, derivation: Derivation, first: int = 0, step: int = 1) -> bytes:
@@ -59,7 +64,8 @@ def encode(position: Position, derivation: Derivation, first: int = 0, step: int
         bare = at.since == at.next and at.newest == BEGINNING
         newest = None if at.newest == BEGINNING else at.newest
         topic.append([at.next] if bare else [at.next, at.next - at.since, newest])
-    return orjson.dumps([FORMAT, derivation.version, digest(derivation), topics])
+    low = None if position.low == BEGINNING else position.low
+    return orjson.dumps([FORMAT, derivation.version, digest(derivation), [low, topics]])
 
 
 def divided(stored: bytes | None, derivation: Derivation) -> bytes:
@@ -85,13 +91,13 @@ def decode(stored: bytes, derivation: Derivation, first: int = 0, step: int = 1)
     """What was stored. Raises PositionRefused where it is that of another version, of a declaration that has changed
     without one, of lanes, or of a later format."""
     try:
-        form, version, made, topics = orjson.loads(stored)
+        form, version, made, found = orjson.loads(stored)
         if form == DIVIDED:
             raise PositionRefused(
                 "it was derived in lanes, and cannot be derived as a whole now; give it another version, or as many "
                 "partitions as its source has"
             )
-        if form != FORMAT:
+        if form not in (FORMAT, _WITHOUT_LOW):
             raise PositionRefused(f"the position is of format {form!r}, and this version reads {FORMAT}")
         if version != derivation.version:
             raise PositionRefused(
@@ -101,6 +107,7 @@ def decode(stored: bytes, derivation: Derivation, first: int = 0, step: int = 1)
             raise PositionRefused(
                 "the declaration has changed since the position was stored; give it another version, or put it back"
             )
+        low, topics = _parted(found)
         partitions = {
             TopicPartition(topic, first + step * number): _partition(*numbers)
             for topic, (_, *parts) in topics.items()
@@ -111,13 +118,23 @@ def decode(stored: bytes, derivation: Derivation, first: int = 0, step: int = 1)
         identities = {topic: identity for topic, (identity, *_) in topics.items() if identity}
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise PositionRefused(f"the position cannot be read: {error!r}") from None
-    return Position(partitions, identities)
+    return Position(partitions, identities, low)
 
 
 @lru_cache(maxsize=1_000)
 def digest(derivation: Derivation) -> str:
     """What tells a declaration from one that gives other rows: all that it says, but for where it stands."""
     return hashlib.blake2b(orjson.dumps(_plain(derivation)), digest_size=6).hexdigest()
+
+
+def _parted(found: Any) -> tuple[int | None, Mapping[str, Any]]:
+    """The time up to which all rows are stored, and the topics."""
+    if isinstance(found, dict):
+        return None, found
+    low, topics = found
+    if low is not None and type(low) is not int:
+        raise ValueError(f"{low!r} is no time")
+    return BEGINNING if low is None else low, topics
 
 
 def _partition(next: int, behind: int = 0, newest: int | None = None) -> PartitionPosition:  # noqa: A002

@@ -45,7 +45,7 @@ WAIT = 1.0
 MUCH = 2_000
 """Items held, with which partitions that are behind are read first."""
 CATCH_UP_SECONDS, REST_SECONDS = 0.1, 0.5
-"""Seconds that a fetch waits for those, and until the next one if it was in vain."""
+"""Seconds that a fetch waits for those, and until the next one of those that gave nothing."""
 POLL = 2.0
 """Seconds between two looks at sources that are not there."""
 LOOK = 5.0
@@ -93,8 +93,8 @@ class Runner:
         self._say = say
         self._target = Target(work, definitions, clock, lambda what: say(f"{self.told}: {what}"))
         self._bounds = bounds
-        self._rest_until = 0.0
-        """When it is looked again whether partitions are behind."""
+        self._silent_until: dict[TopicPartition, float] = {}
+        """When partitions that were behind, and gave nothing, are asked before the others again."""
         self._looked = 0.0
         self.read = 0
         """Records of its sources, without those that were read again."""
@@ -132,16 +132,18 @@ class Runner:
         await self._target.create(self._log, found.first, found.partitions)
         writer = await self._log.writer(self._work.name)
         try:
-            places = await self._places(found, await self._position(writer))
+            position = await self._position(writer)
+            places = await self._places(found, position)
             engine = self._engine(found.partitions)
-            engine.begin(Position(places, found.identities))
+            engine.begin(Position(places, found.identities, BEGINNING if position is None else position.low))
             await self._replay(engine, places, stop)
+            engine.resume()
             follower = self._shared.follower()
             try:
                 follower.add({place: at.next for place, at in places.items()}, found.identities)
                 self._looked = self._clock.monotonic()
                 while not stop.is_set() and await self._are_same(found):
-                    await self._step(engine, follower, writer, found.identities)
+                    await self._step(engine, follower, writer, found)
             finally:
                 await follower.close()
         finally:
@@ -209,7 +211,7 @@ class Runner:
             await whole.close()
         position = before_lanes(stored or b"", self._derivation)
         own = {place: at for place, at in position.partitions.items() if self._work.holds(place.partition)}
-        return Position(own, position.identities) if own else None
+        return Position(own, position.identities, position.low) if own else None
 
     async def _places(self, found: _Found, position: Position | None) -> dict[TopicPartition, PartitionPosition]:
         """Where to begin in each partition. A partition that is new, or whose topic was created again, begins with its
@@ -283,7 +285,8 @@ class Runner:
         reader = await self._log.reader({place: places[place].since for place in left})
         try:
             while left and not stop.is_set():
-                for batch in _granted(await reader.fetch(WAIT, BATCH_RECORDS, list(left))):
+                wanted = engine.furthest_behind(left) if engine.held > MUCH else list(left)
+                for batch in _granted(await reader.fetch(WAIT, BATCH_RECORDS, wanted)):
                     end = left[batch.partition]
                     records = [(record, event_of(record)) for record in batch.records if record.offset < end]
                     engine.take(batch.partition, records, min(batch.position, end))
@@ -295,33 +298,49 @@ class Runner:
         finally:
             await reader.close()
 
-    async def _step(self, engine: Engine, follower: Follower, writer: LogWriter, identities: Mapping[str, str]) -> None:
+    async def _step(self, engine: Engine, follower: Follower, writer: LogWriter, found: _Found) -> None:
         """What has come, and one append for it."""
-        parts = _granted(await self._fetch(engine, follower))
+        parts = _granted(await self._fetch(engine, follower, found.partitions))
         for part in parts:
             engine.take(part.partition, part.records, part.position)
+        results = engine.results
         if not parts:
             telemetry.derive_lag(self._stream.name, 0.0, self._work.lane)
-            return
-        results = engine.results
+            if not (results.rows or results.refused):
+                return
         made = self._target.records(results, engine.canary())
-        await writer.append(made, encode(engine.position(identities), self._derivation, *self._slice))
+        await writer.append(made, encode(engine.position(found.identities), self._derivation, *self._slice))
         self.read += sum(len(part.records) for part in parts)
         self.stored += len(results.rows)
         self._measure(parts, results)
         telemetry.derive_held_back(self._stream.name, engine.held_back / 1000)
         engine.forget()
 
-    async def _fetch(self, engine: Engine, follower: Follower) -> list[Part | Refusal]:
+    async def _fetch(
+        self, engine: Engine, follower: Follower, partitions: Sequence[TopicPartition]
+    ) -> list[Part | Refusal]:
         """What has come. If much waits for partitions that are behind, those come first: else all events of a source
-        could be waiting, before the stream that they are looked up in is read. One that is silent is not waited for."""
+        could be waiting, before the stream that they are looked up in is read."""
+        found = await self._fetch_behind(engine, follower, partitions) if engine.held > MUCH else []
+        return found or await follower.fetch(WAIT)
+
+    async def _fetch_behind(
+        self, engine: Engine, follower: Follower, partitions: Sequence[TopicPartition]
+    ) -> list[Part | Refusal]:
+        """What has come in the partitions that are furthest behind, or else in others that are behind. One that was
+        silent is not waited for each time: it might be the furthest behind for ever."""
         loop = asyncio.get_running_loop()
-        if engine.held > MUCH and loop.time() >= self._rest_until and (behind := engine.behind()):
-            found = await follower.fetch(CATCH_UP_SECONDS, partitions=behind)
+        now = loop.time()
+        behind = engine.behind(one for one in partitions if self._silent_until.get(one, now) <= now)
+        furthest = engine.furthest_behind(behind)
+        for some in (furthest, [one for one in behind if one not in furthest]):
+            if not some:
+                continue
+            found = await follower.fetch(CATCH_UP_SECONDS, partitions=some)
             if found:
                 return found
-            self._rest_until = loop.time() + REST_SECONDS
-        return await follower.fetch(WAIT)
+            self._silent_until |= dict.fromkeys(some, loop.time() + REST_SECONDS)
+        return []
 
     def _measure(self, parts: Sequence[Part], results: Results) -> None:
         """What was stored, and how far it is behind."""

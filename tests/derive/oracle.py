@@ -14,6 +14,22 @@ Event = tuple[int, str, Any]
 REFUSED, CANARY = "refused", "canary"
 """Keys of events that `where` refuses, and of canaries."""
 Partitions = list[list[Event]]
+NEVER = -(10**18)
+"""Before every time."""
+
+
+class Appeared(list[Event]):
+    """A partition that was not there before: its clock begins as far as the others had come, and `late`."""
+
+    def __init__(self, events: list[Event], clock: int) -> None:
+        super().__init__(events)
+        self.clock = clock
+
+
+ABSENT = Appeared([], 10**18)
+"""A partition that is not there, and that nothing waits for."""
+
+
 Figures = tuple[int, Any, Any]
 """Of a group: how many events, the sum of their numbers, the greatest of them."""
 
@@ -29,14 +45,18 @@ def figures(events: list[Event]) -> Figures:
 
 
 def _ends(partitions: Partitions, late: int) -> int:
-    return min(max((time for time, _, _ in part), default=-(10**18)) for part in partitions) - late
+    return min(max([_begun(part), *(time for time, _, _ in part)]) for part in partitions) - late
+
+
+def _begun(part: list[Event]) -> int:
+    return part.clock if isinstance(part, Appeared) else NEVER
 
 
 def _judged(partitions: Partitions) -> list[tuple[Event, int, tuple[int, int]]]:
     """Each event with the clock of its partition before it, and its place."""
     found = []
     for number, part in enumerate(partitions):
-        own = -(10**18)
+        own = _begun(part)
         for offset, event in enumerate(part):
             if event[1] not in (REFUSED, CANARY):
                 found.append((event, own, (number, offset)))

@@ -282,24 +282,18 @@ def test_rows_that_the_schema_refuses_go_to_the_errors(tmp_path: Path) -> None:
     assert b'"n":2' in made.results.refused[0].value
 
 
-def test_sums_are_exact_and_have_no_order(tmp_path: Path) -> None:
-    catalog = configured(
-        tmp_path,
-        "a: {derive: {from: [wiki.change], window: {every: 1m},"
-        " select: {s: sum(event.n), a: avg(event.n), least: min(event.n), most: max(event.n)}}}",
-    )
-
-    def told(numbers: list[object]) -> dict[str, object]:
-        made = engine(catalog, "a")
-        give(made, [*(at("00:00:00", n=number) for number in numbers), at("00:10:00", n=0)])
-        return {name: value for name, value in rows(made)[0].items() if not name.startswith("window")}
-
-    assert told([1, 2, None, "x"]) == {"s": 3, "a": 1.5, "least": 1, "most": "x"}
-    assert told([1e16, 1, -1e16, 1]) == told([1, 1, 1e16, -1e16]) == {"s": 2.0, "a": 0.5, "least": -1e16, "most": 1e16}
-    assert told([2**62, 2**62]) == {"a": 2.0**62, "least": 2**62, "most": 2**62}
-    assert told([1, 1.0]) == told([1.0, 1]) == {"s": 2.0, "a": 1.0, "least": 1, "most": 1}
-    assert told([1e308, 1e308]) == {"least": 1e308, "most": 1e308}
-    assert told(["b", "a", True]) == {"least": True, "most": "b"}
+def test_those_that_are_furthest_behind_are_known(tmp_path: Path) -> None:
+    catalog = configured(tmp_path, "t: {}", "a: {derive: {from: [wiki.change, t], latest: {k: event.k}}}")
+    made = engine(catalog, "a", 2)
+    places = [TopicPartition(topic, number) for topic in (SOURCE, "t") for number in (0, 1)]
+    assert made.behind(places) == []
+    assert made.furthest_behind(places) == places
+    for place, clock in zip(places, ("00:00:00", "00:00:30", "01:00:00", "05:00:00"), strict=True):
+        give(made, [at(clock, k=1)], partition=place.partition, topic=place.topic)
+    assert made.behind(places) == places[:3]
+    assert made.furthest_behind(places) == places[:2]
+    assert made.furthest_behind(places[2:]) == [places[2]]
+    assert made.furthest_behind([]) == []
 
 
 def test_a_source_that_is_merged_keeps_its_events(tmp_path: Path) -> None:

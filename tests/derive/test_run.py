@@ -25,7 +25,6 @@ from gateway.derive.target import CANARY_KEY
 from gateway.errors import WriterFenced
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.port import EventLog
-from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.model.record import NewRecord, Record, TopicPartition
 from gateway.observability import telemetry
 from gateway.schemas.repository import SchemaRepository
@@ -42,11 +41,7 @@ WINDOW = (
 )
 PASS = "a: {derive: {from: [wiki.change], select: {n: event.n}}}"
 
-
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("WAIT", "POLL", "FIRST_DELAY"):
-        monkeypatch.setattr(f"gateway.derive.run.{name}", 0.02)
+pytestmark = pytest.mark.usefixtures("short_waits")
 
 
 def event(time: int, key: str, number: Any = 1) -> NewRecord:
@@ -106,14 +101,6 @@ async def killed(task: asyncio.Task[None]) -> None:
     while not task.done():
         task.cancel()
         await asyncio.wait([task], timeout=0.1)
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-async def log(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[EventLog]:
-    made: EventLog = MemoryLog() if request.param == "memory" else SqliteLog(str(tmp_path / "events.db"))
-    await made.open()
-    yield made
-    await made.close()
 
 
 @pytest.mark.long
@@ -308,11 +295,6 @@ async def test_the_canaries_of_a_compacted_topic_have_a_key(tmp_path: Path) -> N
     async with running(runner(catalog, log, [])):
         found = await until(log, "a", 2)
     assert [record.key for record in found] == [b"b", CANARY_KEY]
-
-
-@pytest.fixture
-def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.derive.run.LOOK", 0.02)
 
 
 @pytest.mark.usefixtures("looks_often")

@@ -27,8 +27,7 @@ from gateway.eventlog.kafka.trouble import (
     INVALID_RECORD,
     INVALID_TIMESTAMP,
     MESSAGE_TOO_LARGE,
-    NOT_ENOUGH_REPLICAS_AFTER_APPEND,
-    REQUEST_TIMED_OUT,
+    NOT_ENOUGH_REPLICAS,
     TOPIC_FORBIDDEN,
     trouble_of,
 )
@@ -58,8 +57,9 @@ UNNUMBERED = frozenset({45, 47, 59})
 FORBIDDEN = frozenset({TOPIC_FORBIDDEN, CLUSTER_FORBIDDEN})
 """Nothing of the batch is stored, and nothing will be before somebody allows it."""
 
-HALF_STORED = frozenset({REQUEST_TIMED_OUT, NOT_ENOUGH_REPLICAS_AFTER_APPEND})
-"""The leader has the batch, its followers not yet; it is not acknowledged, and may be stored for good."""
+NOT_STORED = REFUSED | UNNUMBERED | FORBIDDEN | {NOT_ENOUGH_REPLICAS}
+"""Nothing of the batch is stored. With any other error it may be: a leader that resigns once it has appended a batch
+says that it does not lead. Another batch of the same number would then pass for a repetition, and be lost."""
 
 
 class ProducerIdentity:
@@ -291,7 +291,7 @@ class KafkaProducer:
                 async with self._requests[leader]:
                     before, parcel.unanswered = parcel.unanswered, True
                     verdict = await self._cluster.while_leads(leader, [partition], self._ask(leader, request))
-                    parcel.unanswered = before or verdict.code in HALF_STORED
+                    parcel.unanswered = before or verdict.code not in NOT_STORED
             except LogUnavailable as error:
                 self._troubles[partition] = trouble_with(error)
             if verdict is not None:

@@ -96,6 +96,8 @@ class Broker:
             raise OSError("lost")
         if event == "half":
             return self._answer(number, 20)
+        if event == "resigned":
+            return self._answer(number, 6)
         return self._answer(number, code, offset)
 
     def resume(self) -> None:

@@ -28,7 +28,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Broker:
     return Broker()
 
 
-EVENTS = st.sampled_from([0, 0, 0, "lost", "gone", "half", 6, 7, 10, 45, 47, 59])
+EVENTS = st.sampled_from([0, 0, 0, "lost", "gone", "half", "resigned", 6, 7, 10, 45, 47, 59])
 
 
 @pytest.mark.long
@@ -103,6 +103,21 @@ async def test_what_a_leader_has_is_not_told_to_be_refused(scripted: Broker, the
     scripted.script = ["half", then]
     with pytest.raises(LogUnavailable):
         await producer.offer(TOPIC, records(b"a"))
+    assert await producer.offer(TOPIC, records(b"b")) == [(TopicPartition(TOPIC, 0), 1)]
+    assert scripted.values[0] == [b"a", b"b"]
+
+
+async def test_what_a_leader_took_before_it_resigned_keeps_its_number(
+    scripted: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another batch of that number would pass for a repetition: acknowledged, and never stored."""
+    producer = KafkaProducer(scripted)  # type: ignore[arg-type]
+    monkeypatch.setattr(kafka_producer, "SEND_SECONDS", 0.05)
+    scripted.script = ["resigned", *[6] * 1000]
+    with pytest.raises(LogUnavailable):
+        await producer.offer(TOPIC, records(b"a"))
+    monkeypatch.setattr(kafka_producer, "SEND_SECONDS", 4.0)
+    scripted.script = []
     assert await producer.offer(TOPIC, records(b"b")) == [(TopicPartition(TOPIC, 0), 1)]
     assert scripted.values[0] == [b"a", b"b"]
 

@@ -80,9 +80,7 @@ class Beginnings:
         self, bounds: Mapping[TopicPartition, Bounds], states: Mapping[str, TopicState]
     ) -> dict[TopicPartition, Beginning | Trouble]:
         """The newest part of each. Of a topic that was created again meanwhile, the answers do not belong together."""
-        found = await self._newest_parts(bounds)
-        others = await changed(self._log, {partition.topic for partition in bounds}, states)
-        return found | {partition: absent(partition.topic) for partition in bounds if partition.topic in others}
+        return await self._newest_parts(bounds) | await gone_meanwhile(self._log, bounds, states)
 
     async def _newest_parts(self, bounds: Mapping[TopicPartition, Bounds]) -> dict[TopicPartition, Beginning | Trouble]:
         """The newest part of each; of one with a batch that cannot be read, what lies behind that."""
@@ -140,6 +138,15 @@ async def changed(log: EventLog, topics: Collection[str], states: Mapping[str, T
         if not isinstance(told := answers.get(topic), Trouble)
         and (told is None or told.identity != states[topic].identity)
     }
+
+
+async def gone_meanwhile(
+    log: EventLog, partitions: Collection[TopicPartition], states: Mapping[str, TopicState]
+) -> dict[TopicPartition, Trouble]:
+    """Those of the partitions whose topics have changed since they were as in `states`: what several answers of the log
+    say of them does not belong together. Raises LogUnavailable."""
+    others = await changed(log, {partition.topic for partition in partitions}, states)
+    return {partition: absent(partition.topic) for partition in partitions if partition.topic in others}
 
 
 def at_first(bounds: Bounds) -> Beginning:

@@ -10,7 +10,7 @@ from gateway.clock import Clock
 from gateway.errors import OffsetOutOfRange, Refused, TopicAbsent
 from gateway.eventlog.port import Bounds, EventLog, TopicState
 from gateway.eventlog.trouble import Kind, Trouble, absent
-from gateway.hub.beginnings import Beginning, Beginnings, at_first, changed, parted
+from gateway.hub.beginnings import Beginning, Beginnings, at_first, changed, gone_meanwhile, parted
 from gateway.hub.last import consumed_before_each
 from gateway.hub.parting import find_cut
 from gateway.hub.ring import Ring
@@ -191,8 +191,7 @@ class Discovery:
             else:
                 tails[partition], bounds[partition] = tail, told
         found |= await self._recreated(tails, bounds)
-        others = await changed(self._log, {partition.topic for partition in partitions}, states)
-        return found | {place: absent(place.topic) for place in partitions if place.topic in others}
+        return found | await gone_meanwhile(self._log, partitions, states)
 
     async def _recreated(
         self, tails: Mapping[TopicPartition, ConsumedPosition], bounds: Mapping[TopicPartition, Bounds]

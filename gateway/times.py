@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
@@ -135,6 +136,16 @@ def milliseconds_of(time: datetime) -> int:
     """A time with its zone in milliseconds since the epoch; a part of one counts for nothing."""
     # By division of whole numbers: floating point would lose some.
     return (time - _EPOCH) // _MILLISECOND
+
+
+def read_http_date(text: str) -> int | None:
+    """The time of a header such as `Date` or `Retry-After` (RFC 9110 section 5.6.7), in milliseconds since the epoch;
+    None where it cannot be read."""
+    try:
+        return round(1000 * parsedate_to_datetime(text).timestamp())
+    # A zone of many digits is none that Python can count with, and some texts are shorter than its parser expects.
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
 
 
 def iso_time(milliseconds: int) -> str:

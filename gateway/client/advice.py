@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from gateway.client.answer import read_date
 from gateway.text import printable, span
+from gateway.times import read_http_date
 
 WARNING = "gateway-warning"
 """The header, a line for each warning."""
@@ -39,10 +39,10 @@ class QueryWarning(UserWarning):
 def clock_warning(date: str, now: int) -> QueryWarning | None:
     """What is to be said of the machine's clock (ms), by which spans such as `5m` are reckoned, where the header `Date`
     of an answer shows that it is off."""
-    time = read_date(date)
+    time = read_http_date(date)
     if time is None:
         return None
-    ahead = now - round(1000 * time)
+    ahead = now - time
     if abs(ahead) < CLOCK_OFF:
         return None
     told = f"{span(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} the server's"

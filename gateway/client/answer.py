@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Callable, Collection
-from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import httpx
@@ -16,6 +15,7 @@ from gateway.outbound.certificates import refused_certificate, why_refused
 from gateway.outbound.environment import without_secrets
 from gateway.outbound.requests import proxy_of
 from gateway.text import is_text, printable
+from gateway.times import read_http_date
 
 CONNECT_SECONDS = 10.0
 """Seconds that a connection may take to be made."""
@@ -104,17 +104,8 @@ def retry_after(value: str, now: int) -> float:
     """Seconds of a Retry-After (RFC 9110 section 10.2.3); 0 where there is none that can be read."""
     if value.isascii() and value.isdigit():
         return float(value[:9])
-    time = read_date(value)
-    return 0.0 if time is None else max(0.0, time - now / 1000)
-
-
-def read_date(value: str) -> float | None:
-    """The time of a header such as `Date`, in seconds since the epoch; None where it cannot be read."""
-    try:
-        return parsedate_to_datetime(value).timestamp()
-    # A zone of many digits is none that Python can count with, and some texts are shorter than its parser expects.
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
+    time = read_http_date(value)
+    return 0.0 if time is None else max(0.0, (time - now) / 1000)
 
 
 def refused_by_proxy(shown: str, response: httpx.Response) -> ClientError | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Literal, NamedTuple, Protocol
+
+from gateway.times import read_http_date
 
 LONGEST_PAUSE = 60_000
 """Milliseconds for which one answer can stop all requests of a rule (`Retry-After`): whoever answers does not decide
@@ -110,8 +111,5 @@ def wished_delay(retry_after: str | None, now: int) -> int:
         return int(text) * 1000 if len(text) <= _LONGEST_NUMBER else 0
     if not text or len(text) > 40:
         return 0
-    try:
-        when = parsedate_to_datetime(text).timestamp()
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return 0
-    return max(0, round(when * 1000) - now)
+    when = read_http_date(text)
+    return 0 if when is None else max(0, when - now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
@@ -29,9 +30,11 @@ async def log(broker: KafkaBroker) -> AsyncIterator[KafkaLog]:
 
 
 async def append(log: KafkaLog, topic: str, name: bytes, count: int, partition: int = 0) -> None:
-    """So many records, each a batch of its own."""
+    """So many records, each a batch of its own. A broker that has just come back may say that it does not lead, and
+    then that it has lost what it knew of the producer: nobody can say then whether it stored the batch."""
     for number in range(count):
-        await log.append(topic, [NewRecord(name + b"%d" % number, partition=partition)])
+        new = NewRecord(name + b"%d" % number, partition=partition)
+        await patiently(partial(log.append, topic, [new]))
 
 
 async def told(reader: LogReader) -> list[Trouble]:

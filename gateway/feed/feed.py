@@ -95,7 +95,7 @@ PastBlock = tuple[Block, dict[TopicPartition, ConsumedPosition]]
 class Feed:
     """Makes the blocks of one selection in one format, over a fixed set of partitions."""
 
-    __slots__ = ("_cache", "_deflate", "_ring", "_serial", "format", "selection", "timeline")
+    __slots__ = ("_cache", "_choice", "_deflate", "_ring", "_serial", "format", "selection", "timeline")
 
     def __init__(self, selection: Selection, form: Format, timeline: Timeline, ring: Ring, cache: BlockCache) -> None:
         self.selection = selection
@@ -103,6 +103,7 @@ class Feed:
         self.timeline = timeline
         self._ring = ring
         self._cache = cache
+        self._choice = selection.digest
         self._serial = next(_SERIALS)
         self._deflate: gzip.SharedDeflate | None = None
 
@@ -137,7 +138,7 @@ class Feed:
         return self._cache.get(self._judged_key(segment))
 
     def _judged_key(self, segment: Segment) -> tuple[object, ...]:
-        return (self.selection.key, segment.serial)
+        return (self._choice, segment.serial)
 
     def remember(self, segment: Segment, judged: Any) -> None:
         """Keep it for others."""
@@ -228,7 +229,7 @@ class Feed:
                 for index, item in segment.select(selection.topics)
                 if item.data is not None and (selection.canary or not item.canary)
             }
-        key = (selection.key, "chosen", segment.serial)
+        key = (self._choice, "chosen", segment.serial)
         chosen: Chosen | None = self._cache.get(key)
         if chosen is not None:
             return chosen

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from math import inf
+from typing import TypeVarTuple
 
 from gateway.clock import Clock
 from gateway.feed.cache import BlockCache
@@ -21,6 +22,7 @@ from gateway.feed.packer import Gzip
 from gateway.feed.router import DELIVERY_STEPS, FilterRouter
 from gateway.feed.selection import Selection
 from gateway.feed.timeline import Timeline
+from gateway.filters.values import Meter
 from gateway.hub.hub import Hub
 from gateway.hub.segment import Segment
 from gateway.model.position import DEFAULT_IDS, Ids, PositionEncoder, RequestedPosition
@@ -35,6 +37,7 @@ ALONE_SECONDS = 10.0
 """After which a filter that took too much to be live may be so again."""
 Waiting = Mapping[TopicPartition, RequestedPosition]
 """The unreadable partitions, and the requested positions there. Clients that wait for the same ones share a feed."""
+Given = TypeVarTuple("Given")
 
 
 class LiveFeed:
@@ -74,8 +77,7 @@ class LiveFeed:
         tally.bytes += len(block.data) * count
         self.written = now
         for client in self.clients.write(self._chunks(block)):
-            self.remove(client)
-            client.release(segment.number + 1)
+            self.release(client, segment.number + 1)
 
     def _chunks(self, block: Block) -> Callable[[Coding], bytes]:
         """The block as a chunk of HTTP/1.1 in each coding that is asked for, made once."""
@@ -129,14 +131,17 @@ class LiveFeed:
         """Take a client out of live delivery; its checksum is brought up to date."""
         if client not in self.clients:
             return
-        self._charge(client)
+        # First of all it is written to no more, whatever fails after that.
         self.clients.remove(client)
-        client.quiet_since = max(client.quiet_since, self.written)
         self.router.clients -= 1
-        self._count_shared(client)
-        if not self.clients:
-            self.router.leave(self, self.feed.selection.filter)
-            self.feed.end_chain()
+        client.quiet_since = max(client.quiet_since, self.written)
+        try:
+            self._count_shared(client)
+            self._charge(client)
+        finally:
+            if not self.clients:
+                self.feed.end_chain()
+                self.router.leave(self, self.feed.selection.filter)
 
     def _spent(self) -> int:
         asked = self.feed.selection.filter
@@ -151,8 +156,7 @@ class LiveFeed:
         """Let all pay; who owes goes back to its task, and reads on when it has paid."""
         if self.feed.selection.filter is not None:
             for client in [client for client in self.clients if self._charge(client) > 0]:
-                self.remove(client)
-                client.release(self.feed.newest)
+                self.release(client, self.feed.newest)
 
     def read_alone(self, number: int, now: float) -> None:
         """Hand all clients back to their tasks for a while, beginning with this segment."""
@@ -169,22 +173,35 @@ class LiveFeed:
     def leave(self, client: LiveClient, _: asyncio.Future[None]) -> None:
         """Its connection or the process ends: hand the client back."""
         if client in self.clients:
+            self.release(client, self.feed.newest)
+
+    def release(self, client: LiveClient, number: int) -> None:
+        """Hand a client back to its task, which waits for that, whatever fails."""
+        try:
             self.remove(client)
-            client.release(self.feed.newest)
+        finally:
+            client.release(number)
 
     def release_all(self, number: int) -> None:
         """Hand all clients back to their tasks."""
         for client in list(self.clients):
-            self.remove(client)
-            client.release(number)
+            self.release(client, number)
 
     def fail(self, number: int, error: Exception) -> None:
-        """A mistake of our own ends the clients of this feed, and nobody else's."""
+        """A mistake of our own ends the clients of this feed, and nobody else's. It raises nothing itself."""
         for client in list(self.clients):
             try:
                 self.remove(client)
-            finally:
-                client.fail(number, error)
+            except Exception as another:
+                telemetry.mistake("delivery", another)
+            client.fail(number, error)
+
+    def attempt(self, number: int, act: Callable[[*Given], None], *given: *Given) -> None:
+        """Do something with the clients. If it fails, they end: none may go on without this segment."""
+        try:
+            act(*given)
+        except Exception as error:
+            self.fail(number, error)
 
 
 class Broadcast:
@@ -252,9 +269,10 @@ class Broadcast:
 
     def renew(self) -> None:
         """Called by the hub when the set of partitions has changed: clients go back to their tasks for a new feed."""
+        number = self.hub.ring.open.number
         for live in list(self._feeds.values()):
             if live.version != self.hub.version:
-                live.release_all(self.hub.ring.open.number)
+                live.attempt(number, live.release_all, number)
 
     def deliver(self, segment: Segment) -> None:
         """Called by the hub with each new segment. Feeds to which it brings nothing are not touched."""
@@ -262,28 +280,11 @@ class Broadcast:
         tally = telemetry.tally
         before, budget = tally.events, [DELIVERY_STEPS]
         for router in list(self._routers.values()):
-            sent, clients = tally.events, router.clients
-            if segment.size > LARGE_SEGMENT and segment.size_of(router.timeline.topics) > LARGE_SEGMENT:
-                # To be read by each on its own, in steps. Whoever gets little of it is served like always.
-                for live in router.listeners():
-                    live.release_all(segment.number)
-                continue
             try:
-                affected = router.affected(segment, budget)
+                _route(router, segment, budget, now)
             except Exception as error:
                 for live in router.listeners():
                     live.fail(segment.number, error)
-                continue
-            for live, matching in affected:
-                try:
-                    live.deliver(segment, matching, now)
-                except Exception as error:
-                    live.fail(segment.number, error)
-            for live in router.take_dear():
-                live.read_alone(segment.number, now)
-            if clients:
-                due = clients * segment.count(router.timeline.topics)
-                tally.filtered += max(0, due - (tally.events - sent))
         if segment.items:
             time = segment.items[0].consumed.timestamp
             if time >= 0:  # Others have none, and so no age.
@@ -301,6 +302,24 @@ class Broadcast:
                     live.heartbeat(now, self.heartbeat - step / 2, self.hub.waits_for)
                 except Exception as error:
                     live.fail(self.hub.ring.open.number, error)
+
+
+def _route(router: FilterRouter[LiveFeed], segment: Segment, budget: Meter, now: float) -> None:
+    """Give a segment to the feeds of a router for which it holds something."""
+    number, tally = segment.number, telemetry.tally
+    if segment.size > LARGE_SEGMENT and segment.size_of(router.timeline.topics) > LARGE_SEGMENT:
+        # To be read by each on its own, in steps. Whoever gets little of it is served like always.
+        for live in router.listeners():
+            live.attempt(number, live.release_all, number)
+        return
+    sent, clients = tally.events, router.clients
+    for live, matching in router.affected(segment, budget):
+        live.attempt(number, live.deliver, segment, matching, now)
+    for live in router.take_dear():
+        live.attempt(number, live.read_alone, number, now)
+    if clients:
+        due = clients * segment.count(router.timeline.topics)
+        tally.filtered += max(0, due - (tally.events - sent))
 
 
 def _key(selection: Selection, form: Format, version: int, waiting: Waiting, ids: Ids) -> tuple[object, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from enum import Enum
 from itertools import repeat
 from operator import call
@@ -84,13 +85,19 @@ class LiveClient:
     def release(self, number: int) -> None:
         """Hand the client back to its task, which continues at this segment."""
         if self.released is not None and not self.released.done():
-            self.on_release(number)
-            self.released.set_result(number)
+            try:
+                self.on_release(number)
+            except Exception as error:
+                # Its position is not certain any more, so it must not go on.
+                self.released.set_exception(error)
+            else:
+                self.released.set_result(number)
 
     def fail(self, number: int, error: Exception) -> None:
         """Hand the client back to its task, which is to end it: this segment cannot be delivered."""
         if self.released is not None and not self.released.done():
-            self.on_release(number)
+            with suppress(Exception):  # The first mistake is the one that is told.
+                self.on_release(number)
             self.released.set_exception(error)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from gateway.filters.compile import Filter
 from gateway.filters.fields import Fields
@@ -30,6 +31,12 @@ class Selection:
             self.fields.text if self.fields else None,
             self.canary,
         )
+
+    @property
+    def digest(self) -> bytes:
+        """Stands for the key where much is remembered: a filter may be long, and its length is not counted there."""
+        written = repr((sorted(self.topics), *self.key[1:]))
+        return blake2b(written.encode(), digest_size=32).digest()
 
     @property
     def reads(self) -> bool:

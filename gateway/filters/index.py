@@ -5,7 +5,7 @@ The filter itself still decides. The index is certain about the others: a filter
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any, Generic, TypeVar
 
@@ -68,10 +68,8 @@ class FilterIndex(Generic[Entry]):
             self._always[entry] = None
             return
         self._clauses[entry] = clause
-        for path, values in clause:
-            by_value = self._paths.setdefault(path, {})
-            for value in values:
-                by_value.setdefault(value, {})[entry] = None
+        for path, value in _places(clause):
+            self._paths.setdefault(path, {}).setdefault(value, {})[entry] = None
 
     def remove(self, entry: Entry) -> None:
         """Remove an entry that was added."""
@@ -79,12 +77,11 @@ class FilterIndex(Generic[Entry]):
         if clause is None:
             del self._always[entry]
             return
-        for path, values in clause:
+        for path, value in _places(clause):
             by_value = self._paths[path]
-            for value in values:
-                del by_value[value][entry]
-                if not by_value[value]:
-                    del by_value[value]
+            del by_value[value][entry]
+            if not by_value[value]:
+                del by_value[value]
             if not by_value:
                 del self._paths[path]
 
@@ -106,6 +103,13 @@ class FilterIndex(Generic[Entry]):
             for value in values
         )
         return _has_boolean(clause), sum(counts)
+
+
+def _places(clause: Clause) -> Iterator[tuple[Path, Value]]:
+    """Where an entry with this clause is kept; nowhere for one that can never hold (`event.x in []`)."""
+    for path, values in clause:
+        for value in values:
+            yield path, value
 
 
 def _clause(member: Node, values: list[Any]) -> tuple[Clause, ...]:

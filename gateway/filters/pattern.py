@@ -128,9 +128,14 @@ def _check(text: str, bounds: PatternBounds) -> None:
         raise UnsuitablePattern(f"the regular expression repeats more than {bounds.repeats:,} times")
 
 
-@lru_cache(maxsize=256)
 def dynamic_pattern(text: str) -> Pattern | None:
     """The pattern that an event supplies; None where it is none, or over a bound."""
+    # By its length first: the cache would keep what it refuses, and an event may have megabytes of text.
+    return _short_pattern(text) if len(text) <= DYNAMIC.length else None
+
+
+@lru_cache(maxsize=256)
+def _short_pattern(text: str) -> Pattern | None:
     try:
         return compile_pattern(text, DYNAMIC)
     except UnsuitablePattern:

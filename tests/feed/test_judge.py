@@ -14,6 +14,7 @@ from gateway.feed.cache import BlockCache
 from gateway.feed.judge import ROUND, Effort, Judge
 from gateway.feed.selection import Selection
 from gateway.filters.compile import FilterBounds, compile_filter
+from gateway.filters.fields import compile_fields
 from gateway.hub.history_segment import HistorySegment
 from gateway.model.event import parse_again
 from gateway.model.record import Record
@@ -114,3 +115,18 @@ async def test_who_waits_for_the_same_segment_has_its_events_parsed_once(
     await follow("event.n == 17")
     # Who comes later, and alone, finds what the cache has room for.
     assert len(parsed) == (2 * 4 if capacity else 4 * 4)
+
+
+async def test_what_is_remembered_of_a_long_filter_is_as_short_as_of_a_short_one() -> None:
+    """An entry counts with the same bytes, whoever asks, and anybody may ask."""
+    ring, cache, text = ring_of(1), BlockCache(10**7), f"event.n == 1 || event.text == '{'long' * 900}'"
+    for chosen in (
+        Selection(frozenset({"alpha"}), compile_filter(text)),
+        Selection(frozenset({"alpha"}), None, compile_fields("n," + "long" * 900)),
+    ):
+        feed, segment = feed_of(ring, cache, chosen), ring.segment(0)
+        assert segment is not None
+        await Judge(chosen, FairLock(), None).segment(feed, segment)
+        assert feed.block(0) is not None
+    assert len(list(cache.entries())) >= 6
+    assert all(len(repr(key)) < 300 for key, _ in cache.entries())

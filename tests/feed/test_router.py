@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import gzip
 import math
 import random
 from typing import Any
 
-import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.eventlog.memory.log import MemoryLog
 from gateway.feed import feed as feed_module
 from gateway.feed.cache import BlockCache
-from gateway.feed.feed import Feed, subject_at
-from gateway.feed.live import Broadcast, LiveFeed
-from gateway.feed.live_clients import LiveClient
+from gateway.feed.feed import Feed
 from gateway.feed.packer import Gzip, Plain
 from gateway.feed.router import ASK_STEPS, DELIVERY_STEPS, FilterRouter
 from gateway.feed.selection import Selection
@@ -26,8 +20,6 @@ from gateway.feed.timeline import Timeline
 from gateway.filters.compile import Filter, compile_filter
 from gateway.filters.fields import compile_fields
 from gateway.filters.subject import Subject
-from gateway.hub.hub import Hub
-from gateway.hub.options import HubOptions
 from gateway.hub.ring import Ring
 from gateway.hub.segment import Break, Segment
 from gateway.model.position import NOTHING_READ, ConsumedPosition, PositionEncoder
@@ -36,11 +28,9 @@ from gateway.wire.format import Format
 from gateway.wire.ndjson import NDJSON
 from gateway.wire.sse import SSE
 from tests.effort import examples
-from tests.kit.clock import LoopClock
+from tests.feed.live_reader import ALPHA, PARTITIONS, broadcast_of, connect, deliver, fill
 from tests.kit.frames import FrameReader
-from tests.subscription.client import FakeSink
 
-PARTITIONS = [TopicPartition("alpha", 0), TopicPartition("alpha", 1), TopicPartition("beta", 0)]
 TEXTS = (
     None,
     'event.wiki == "a"',
@@ -51,6 +41,8 @@ TEXTS = (
     'topic == "beta"',
     "event.n >= 0",
     "event.absent == 1",
+    "event.n in []",
+    'event.n in [] || event.wiki == "a"',
 )
 EVENTS = st.fixed_dictionaries(
     {"n": st.integers(0, 6)},
@@ -72,17 +64,6 @@ def ring_of_places() -> Ring:
     for partition in PARTITIONS:
         ring.add(partition, NOTHING_READ, 0)
     return ring
-
-
-def fill(ring: Ring, records: list[tuple[TopicPartition, dict[str, Any] | None, bool]]) -> Segment | None:
-    """A segment of these records, with their parsed events as the hub keeps them."""
-    for partition, event, canary in records:
-        data = None if event is None else orjson.dumps(event)
-        offset = ring.end(partition)
-        index = ring.append(partition, offset, 1000 + offset, None, data, canary and event is not None)
-        if event is not None:
-            ring.open.subjects = (ring.open.subjects or {}) | {index: subject_at(ring.open, index)}
-    return ring.close()
 
 
 def feed_of(ring: Ring, selection: Selection, form: Format = SSE) -> Feed:
@@ -137,58 +118,6 @@ def test_live_blocks_are_those_that_each_feed_makes_by_itself(
     assert segment is not None
     now = {feed for router in routers.values() for feed, _ in router.affected(segment)}
     assert now == {feed for feed in feeds if any(sent for _, sent in feed_of(ring, feed.selection).selected(segment))}
-
-
-ALPHA = frozenset(["alpha"])
-
-
-def broadcast_of(topics: int = 2) -> Broadcast:
-    log = MemoryLog()
-    hub = Hub(log, dict.fromkeys(["alpha", "beta"][:topics], False), LoopClock(), HubOptions())
-    for partition in PARTITIONS:
-        hub.ring.add(partition, NOTHING_READ, 0)
-    broadcast = Broadcast(hub, BlockCache(10**6), LoopClock(), 15.0)
-    hub.deliver, hub.renew = broadcast.deliver, broadcast.renew
-    return broadcast
-
-
-def connect(broadcast: Broadcast, text: str | None, packer: Plain | Gzip, form: Format = SSE) -> LiveReader:
-    selection = Selection(ALPHA, compile_filter(text) if text else None)
-    return LiveReader(broadcast.join(selection, form), packer)
-
-
-class LiveReader:
-    """A live client that keeps what it was sent."""
-
-    def __init__(self, feed: LiveFeed, packer: Plain | Gzip) -> None:
-        self.sink = FakeSink()
-        self.sent: list[bytes] = []
-        self.sink.put = self.sent.append  # type: ignore[assignment, method-assign]
-        assert self.sink.transport is not None
-        self.client = LiveClient(self.sink.transport, packer, self.sink.send)
-        self.sent.append(packer.pack(SSE.opening(b"[]", 1)))
-        self.live_feed = feed
-        feed.add(self.client, 0.0)
-
-    def move(self, feed: LiveFeed) -> None:
-        """Go on with another feed."""
-        self.live_feed.remove(self.client)
-        self.live_feed = feed
-        feed.add(self.client, 0.0)
-
-    def numbers(self) -> list[int]:
-        """What came, until now; ends the response."""
-        self.live_feed.remove(self.client)
-        data = b"".join([*self.sent, self.client.packer.finish()])
-        text = gzip.decompress(data) if isinstance(self.client.packer, Gzip) else data
-        return [frame.document["n"] for frame in FrameReader().feed(text) if frame.data]
-
-
-def deliver(broadcast: Broadcast, *events: dict[str, Any]) -> None:
-    segment = fill(broadcast.hub.ring, [(PARTITIONS[0], event, False) for event in events])
-    assert segment is not None
-    broadcast.deliver(segment)
-    segment.subjects = None
 
 
 @pytest.mark.long
@@ -275,25 +204,6 @@ async def test_heartbeats_say_where_quiet_feeds_stand() -> None:
     assert frame.data is last.data is None
     assert frame.identifier == last.identifier
     assert '"offset":1,' in str(frame.identifier)
-
-
-async def test_a_mistake_of_our_own_ends_the_clients_of_these_streams_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    broadcast = broadcast_of()
-    broken = [connect(broadcast, text, Plain()) for text in (None, 'event.wiki == "a"')]
-    other = LiveReader(broadcast.join(Selection(frozenset(["alpha", "beta"])), SSE), Plain())
-    for reader in broken:
-        reader.client.released = asyncio.get_running_loop().create_future()
-        monkeypatch.setattr(reader.live_feed.router, "affected", _fail)
-    deliver(broadcast, {"n": 1, "wiki": "a"})
-    for reader in broken:
-        assert reader.client.released is not None
-        assert isinstance(reader.client.released.exception(), ZeroDivisionError)
-        assert not reader.live_feed.clients
-    assert other.numbers() == [1]
-
-
-def _fail(*_: object) -> None:
-    raise ZeroDivisionError
 
 
 async def test_users_are_counted_by_what_they_read() -> None:

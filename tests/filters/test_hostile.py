@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import InvalidExpression
-from gateway.filters import code
+from gateway.filters import code, pattern
 from gateway.filters.check import VARIABLES, check
 from gateway.filters.code import compile_falsehood, compile_truth, compile_value
 from gateway.filters.compile import STEPS, Filter, compile_filter
@@ -79,6 +79,13 @@ def test_an_event_takes_no_longer_than_its_steps(text: str, event: dict[str, Any
     seconds, steps = took(compile_filter(text), event)
     # A step is about 0.1 µs at the worst; the machine may be three times as slow, and busy.
     assert seconds < 0.002 + steps * 0.5e-6, f"{seconds * 1e3:.2f} ms for {steps} steps"
+
+
+def test_a_text_too_long_for_a_pattern_is_not_kept() -> None:
+    asked, subject = compile_filter("'x'.matches(event.text)"), Subject({"text": "x|" * 100_000}, "t", 0, 0, 0, None)
+    before = pattern._short_pattern.cache_info()
+    assert not asked.matches(subject)
+    assert pattern._short_pattern.cache_info() == before
 
 
 UNUSUAL: list[tuple[str, dict[str, Any], bool]] = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -105,6 +106,20 @@ def test_what_is_rare_among_the_filters_comes_first_and_booleans_last() -> None:
     assert texts[7] in candidates(index, {**event, "title": "t7"})
 
 
+NEVER_AND_MORE = ("event.x in []", "event.x in [] || event.y == 1", "event.x == 1", "event.length > 5")
+
+
+@pytest.mark.parametrize("added", list(permutations(NEVER_AND_MORE)))
+def test_nothing_is_left_of_what_was_removed_in_any_order(added: tuple[str, ...]) -> None:
+    for removed in permutations(NEVER_AND_MORE):
+        index = index_of(*added)
+        for number, text in enumerate(removed):
+            index.remove(text)
+            left = set(removed[number + 1 :]) - {NEVER_AND_MORE[0]}
+            assert candidates(index, {"x": 1, "y": 1}) == sorted(left)
+        assert (index._paths, index._always, index._clauses) == ({}, {}, {})
+
+
 NAMES = ("a", "b", "c")
 STRINGS = st.sampled_from(["", "x", "y", "\ufffd", "true"])
 NUMBERS = st.sampled_from([0, 1, -1, 2**53, 2**53 + 1, 2**63 - 1])
@@ -153,3 +168,6 @@ def test_every_filter_that_matches_is_a_candidate(texts: list[str], events: list
             if compile_filter(text).matches(Subject(event, "t", 0, 0, 0, None)):
                 assert text in found, (text, event)
                 assert all(holds(event, clause) for clause in clauses_of(text))
+    for text in data.draw(st.permutations(texts)):
+        index.remove(text)
+    assert (index._paths, index._always, index._clauses) == ({}, {}, {})

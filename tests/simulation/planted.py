@@ -174,8 +174,8 @@ BUGS = (
     Planted(
         "live: released one segment early",
         "gateway.feed.live:LiveFeed.deliver",
-        "client.release(segment.number + 1)",
-        "client.release(segment.number)",
+        "self.release(client, segment.number + 1)",
+        "self.release(client, segment.number)",
     ),
     Planted(
         "live: who lags stays",
@@ -211,7 +211,7 @@ BUGS = (
     Planted(
         "feed: filters share their blocks",
         "gateway.feed.feed:Feed._judged_key",
-        "(self.selection.key, segment.serial)",
+        "(self._choice, segment.serial)",
         "(self.selection.topics, segment.serial)",
     ),
     Planted(

@@ -36,7 +36,8 @@ ROW = ("row",)
 """Names by which `having` knows the row that it judges."""
 TOO_MANY_STEPS = Error("it takes too many steps")
 """The value of an expression that needs more than `filter_max_steps`."""
-_PLAIN = frozenset({str, int, bool, type(None), dict})
+_INFINITE = Error("a number that JSON has not")
+_PLAIN = frozenset({str, int, bool, type(None)})
 _SAME = frozenset({str, bool})
 """What JSON and CEL have in the same way."""
 _VARIABLES = ("topic", "partition", "offset", "timestamp", "key")
@@ -155,8 +156,10 @@ def as_json(value: Any) -> Any:
     kind = value.__class__
     if kind in _PLAIN or kind is Error:
         return value
+    if kind is dict:
+        return value if _is_finite(value) else _INFINITE
     if kind is float:
-        return value if math.isfinite(value) else Error("a number that JSON has not")
+        return value if math.isfinite(value) else _INFINITE
     if kind is UInt:
         return int(value)
     if kind is list:
@@ -172,6 +175,20 @@ def as_json(value: Any) -> Any:
     if kind is Timestamp or kind is Duration:
         return FUNCTIONS["string"].call([STEPS], value)
     return Error(f"{value.name if kind is Type else 'bytes'} is no value of JSON")
+
+
+def _is_finite(value: dict[str, Any]) -> bool:
+    """Whether an object of an event has no infinite number, which is how one beyond the doubles is read."""
+    waiting: list[Any] = [value]
+    while waiting:
+        holder = waiting.pop()
+        for each in holder.values() if holder.__class__ is dict else holder:
+            kind = each.__class__
+            if kind is dict or kind is list:
+                waiting.append(each)
+            elif kind is float and not math.isfinite(each):
+                return False
+    return True
 
 
 def _each(values: Iterable[Any]) -> Any:

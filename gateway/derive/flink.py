@@ -13,7 +13,7 @@ from sqlglot import exp
 
 from gateway.catalog.derivation import Lookup, Window
 from gateway.derive.aggregate import Figure
-from gateway.derive.flink_frame import Frame
+from gateway.derive.flink_frame import OF_WINDOWS, Frame
 from gateway.derive.flink_parts import (
     UUID,
     Column,
@@ -81,7 +81,7 @@ class Script(Frame):
         )
         conditions = []
         if window.kind != "last" and self._derivation.having is not None:
-            conditions.append(self._having(shown))
+            conditions.append(self._having(shown, keys))
         return [
             *tables,
             self._timed(),
@@ -116,7 +116,7 @@ class Script(Frame):
         selected = [
             *names,
             "`window_start`",
-            f"{end} AS `end`",
+            f"{end} AS `$end`",
             *(f"{written(value)} AS {quoted(figure.name)}" for figure, value in made),
         ]
         group = ", ".join([*names, "`window_start`", "`window_end`"])
@@ -125,6 +125,9 @@ class Script(Frame):
     def _last_rows(
         self, window: Window, keys: list[Column], made: list[tuple[Figure, Translated]]
     ) -> tuple[list[str], str]:
+        for figure, _ in made:
+            if figure.name in OF_WINDOWS:
+                raise fails(figure.expression.line, f"{figure.name} of select: Flink has a column of that name here")
         names = [quoted(key.name) for key in keys]
         partition = f"PARTITION BY {', '.join(names)} " if names else ""
         over = f"{partition}ORDER BY {quoted(TIME)} RANGE BETWEEN {interval(window.size)} PRECEDING AND CURRENT ROW"
@@ -132,7 +135,7 @@ class Script(Frame):
         same = [f"MIN({quoted(figure.name)}) AS {quoted(figure.name)}" for figure, _ in made]
         group = ", ".join([*names, "`window_start`", "`window_end`", "`window_time`"])
         start = f"{quoted(TIME)} - {interval(window.size)} AS `window_start`"
-        shown = ", ".join([*names, start, f"{quoted(TIME)} AS `end`", *(quoted(figure.name) for figure, _ in made)])
+        shown = ", ".join([*names, start, f"{quoted(TIME)} AS `$end`", *(quoted(figure.name) for figure, _ in made)])
         views = [
             view("counted", f"SELECT {', '.join(selected)}\nFROM `picked`\nWINDOW `w` AS ({over})"),
             view(
@@ -144,7 +147,7 @@ class Script(Frame):
         ]
         if self._derivation.having is None:
             return views, f"(\nSELECT {shown}\nFROM `single`\n)"
-        holds = self._having(self._shown(keys, made), {plain(key.name): key.name for key in keys})
+        holds = self._having(self._shown(keys, made), keys)
         lag = f"OVER ({partition}ORDER BY {quoted(TIME)})"
         views += [
             view("held", f"SELECT *, ({holds}) IS TRUE AS `$holds`\nFROM `single`"),
@@ -170,13 +173,13 @@ class Script(Frame):
     def _window_insert(self, shown: list[Column], keys: list[Column], rows: str, conditions: list[str]) -> str:
         values = {column.name: quoted(column.name) for column in shown}
         values |= {plain(key.name): quoted(key.name) for key in keys}
-        values |= {"window_start": clock("`window_start`"), "window_end": clock("`end`")}
+        values |= {"window_start": clock("`window_start`"), "window_end": clock("`$end`")}
         of_key = "".join(f" || {identity_part(key)}" for key in keys)
-        moments = f"{milliseconds('`window_start`')} || '|' || {milliseconds('`end`')}"
-        head = self._event_head("`end`")
+        moments = f"{milliseconds('`window_start`')} || '|' || {milliseconds('`$end`')}"
+        head = self._event_head("`$end`")
         if keys:
             head.append(record_key(keys))
-        head.append("CAST(`end` AS TIMESTAMP_LTZ(3))")
+        head.append("CAST(`$end` AS TIMESTAMP_LTZ(3))")
         valid = self._valid(shown, values)
         digest = f"{text(self._prefix())}{of_key} || '|' || {moments}"
         members = [f"{values[column.name]} AS {quoted(column.name)}" for column in shown]

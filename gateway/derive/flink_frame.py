@@ -5,12 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlglot import exp
-
 from gateway.catalog.derivation import Derivation, Expression, Members, topic_of
+from gateway.catalog.derive_part import OWN_MEMBERS
 from gateway.catalog.stream import Stream
 from gateway.derive.aggregate import Figure, figures
-from gateway.derive.flink_parts import UUID, Column, Placed, aggregate, digested, finite, written
+from gateway.derive.flink_parts import UUID, Column, Placed, aggregate, digested, finite, plain, rename, written
 from gateway.derive.flink_tables import (
     EPOCH,
     KEY,
@@ -23,6 +22,7 @@ from gateway.derive.flink_tables import (
     Source,
     Unsayable,
     clock,
+    column_types,
     fails,
     interval,
     quoted,
@@ -37,6 +37,8 @@ from gateway.derive.sql import DEPTH, translate_tree
 from gateway.derive.sql_types import STRING, Translated, Type, Variable, common_type, type_of
 from gateway.filters.syntax import parse
 
+OF_WINDOWS = ("window_start", "window_end", "window_time")
+"""Columns that Flink adds to what it puts into windows."""
 _CANARY = "(`meta`.`domain` = 'canary') IS NOT TRUE"
 
 
@@ -123,9 +125,17 @@ class Frame:
 
     def _picked(self, keys: list[Column], more: Iterable[str] = ()) -> str:
         """The view of the events that count, with their keys beside them."""
-        columns = "".join(f", {column.sql}" for column in keys)
+        columns = ", ".join([*self._kept(), *(column.sql for column in keys)])
         conditions = [*self._conditions(), *(f"{written(column.value)} IS NOT NULL" for column in keys), *more]
-        return view("picked", f"SELECT *{columns}\nFROM `timed`\nWHERE {' AND '.join(conditions)}")
+        return view("picked", f"SELECT {columns}\nFROM `timed`\nWHERE {' AND '.join(conditions)}")
+
+    def _kept(self) -> list[str]:
+        """The columns of an event that counts. Rows of a window have the names that Flink's windows have."""
+        names = column_types(self._sources, self._derivation)
+        if self._derivation.window is None or names.keys().isdisjoint(OF_WINDOWS):
+            return ["*"]
+        places = map(quoted, (KEY, TOPIC, PARTITION, OFFSET, TIME, NEWEST))
+        return [*(f"{quoted(name)} AS {quoted(_apart(name))}" for name in names), *places]
 
     def _record_rows(self, columns: list[Column], source: str, conditions: list[str]) -> str:
         """A row for each event, with the key that its record has."""
@@ -185,18 +195,19 @@ class Frame:
             if figure.argument is not None:
                 with self._placed(figure.expression, f"{figure.name} of select"):
                     argument = translate_tree(figure.expression.text, figure.argument, self._variables)
+                rename(argument, _apart)
             made.append((figure, aggregate(figure, argument)))
         return made
 
-    def _having(self, columns: list[Column], renamed: Mapping[str, str] = {}) -> str:
+    def _having(self, columns: list[Column], keys: list[Column]) -> str:
         assert self._derivation.having is not None
         # The times of a window are texts in a row, and none in the tables.
-        fields = {one.name: one.value.type for one in columns if not one.name.startswith("window_")}
+        fields = {one.name: one.value.type for one in columns if one.name not in OWN_MEMBERS}
         with self._placed(self._derivation.having, "having"):
             root = parse(self._derivation.having.text, DEPTH)
             value = translate_tree(self._derivation.having.text, root, {"row": Variable(Type("object", fields=fields))})
-        for column in value.sql.find_all(exp.Identifier):
-            column.set("this", renamed.get(column.this, column.this))
+        own = {plain(key.name): key.name for key in keys}
+        rename(value, lambda name: own.get(name, name))
         return written(value)
 
     def _truth(self, expression: Expression, what: str) -> str:
@@ -217,3 +228,8 @@ class Frame:
         required = self._schema.get("required")
         names = required if isinstance(required, list) else []
         return [f"{values[column.name]} IS NOT NULL" for column in columns if column.name in names]
+
+
+def _apart(name: str) -> str:
+    """The column of a member of the event, beside those of a window."""
+    return f"${name}" if name in OF_WINDOWS else name

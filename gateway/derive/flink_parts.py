@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -56,6 +56,12 @@ class Placed:
 def plain(name: str) -> str:
     """The name of a member, of that of its column."""
     return name.removeprefix("$by_")
+
+
+def rename(value: Translated, renamed: Callable[[str], str]) -> None:
+    """Give the columns that an expression reads other names."""
+    for column in value.sql.find_all(exp.Column):
+        column.this.set("this", renamed(column.name))
 
 
 def aggregate(figure: Figure, argument: Translated | None) -> Translated:

@@ -10,6 +10,7 @@ from sqlglot import exp
 
 from gateway.catalog.derivation import Derivation, topic_of
 from gateway.catalog.stream import Stream
+from gateway.derive.sql import UNWRITABLE
 from gateway.derive.sql_types import Type, type_of
 from gateway.errors import GatewayError
 from gateway.intake.validate import LARGEST_SECONDS
@@ -233,6 +234,9 @@ def _columns(sources: Sequence[Source], derivation: Derivation) -> dict[str, exp
         for name, kind in columns.items():
             if name.startswith("$") and name != "$schema":
                 raise fails(derivation.line, f"{source.stream.name} has a member {name}, and names with $ are taken")
+            if not UNWRITABLE.isdisjoint(name + kind.sql(dialect=Flink)):
+                reason = "has a member whose name has a line break, which has no counterpart in SQL"
+                raise fails(derivation.line, f"{source.stream.name} {reason}")
             found[name] = kind if found.get(name, kind) == kind else _joined(found[name], kind)
     meta = found.get("meta")
     parts = list(meta.expressions) if meta is not None and meta.this == exp.DType.STRUCT else []

@@ -37,6 +37,8 @@ DEPTH = 32
 """As deep as a filter may be."""
 EXACT = 2**53
 """Up to here a double holds each whole number."""
+UNWRITABLE = frozenset("\0\n\r\x85\u2028\u2029")
+"""What no script has within a statement: it is read line by line, by whatever a program takes for the end of one."""
 
 
 def translate(text: str, variables: Mapping[str, Variable]) -> Translated:
@@ -94,7 +96,7 @@ class _Translator:
                 # With an exponent it is a double; without one it were a decimal number.
                 written = repr(value)
                 return Translated(number(written if "e" in written else f"{written}e0"), DOUBLE)
-            case str() if "\0" not in value:
+            case str() if UNWRITABLE.isdisjoint(value):
                 return Translated(exp.Literal.string(value), STRING)
             case None:
                 raise self._refused(node, "SQL does not tell null from missing")
@@ -135,6 +137,8 @@ class _Translator:
         for depth, name in enumerate(names, 1):
             if known.kind == "none":
                 raise self._refused(node, f"{'.'.join(names[: depth - 1])} {known.reason}", start(node))
+            if not UNWRITABLE.isdisjoint(name):
+                raise self._refused(node, "a name with a line break has no counterpart in SQL", start(node))
             if name not in known.fields:
                 raise self._refused(node, f"no schema has {'.'.join(names[:depth])}", start(node))
             known = known.fields[name]
@@ -285,7 +289,8 @@ def _json_member(column: str, names: list[str], known: Type) -> exp.Expression:
     whole = exp.Column(this=exp.Identifier(this=column, quoted=True))
     if not names:
         return whole
-    path = exp.Literal.string("$" + "".join("['" + name.replace("'", "\\'") + "']" for name in names))
+    escaped = (name.replace("\\", "\\\\").replace("'", "\\'") for name in names)
+    path = exp.Literal.string("$" + "".join(f"['{name}']" for name in escaped))
     if known.kind == "object":
         # Not of use but for whether it is there.
         return exp.Anonymous(this="JSON_QUERY", expressions=[whole, path])

@@ -6,7 +6,6 @@ come from an untrusted client: a trial runs in a process of its own (`trial_proc
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections import deque
@@ -14,8 +13,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import orjson
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.derivation import Derivation
@@ -31,6 +28,7 @@ from gateway.derive.operator import DeriveBounds, TooMuchHeld
 from gateway.derive.row import Refused, Row
 from gateway.derive.schema_file import schema_document
 from gateway.errors import InvalidExpression
+from gateway.model.event import one_line
 from gateway.model.record import NO_TIMESTAMP, Record, TopicPartition
 from gateway.schemas.repository import SchemaRepository, check_streams
 from gateway.schemas.text import to_yaml
@@ -53,6 +51,8 @@ BOUNDS = DeriveBounds(derive_held=50_000, derive_held_bytes=32 * 1024 * 1024)
 
 _FILE = "declaration"
 _PLACED = re.compile(rf"{_FILE}:(\d+): (.*)", re.DOTALL)
+_ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)")
+"""An escape of JSON; a lone surrogate is its group."""
 _FORM = "write it as in the configuration: {my.stream: {derive: {from: [a.stream]}}}"
 
 
@@ -189,7 +189,8 @@ class Trial:
         self._collect(self._engine)
 
     def result(self) -> dict[str, Any]:
-        """What came of the records, now that there are no more: windows that lie behind all of them are told."""
+        """What came of the records, now that there are no more: windows that lie behind all of them are told. The value
+        of a row is the text of its JSON."""
         engine = self._engine
         if engine is not None and self.stopped is None and engine.newest != BEGINNING:
             assert self.derivation is not None
@@ -252,16 +253,16 @@ def _shown(rows: Iterable[Row]) -> list[dict[str, Any]]:
             continue
         left -= size
         key = None if row.key is None else row.key.decode(errors="replace")
-        value = None if row.value is None else orjson.Fragment(_whole(row.value))
+        value = None if row.value is None else _whole(one_line(row.value)).decode()
         found.append({"time": iso_time(row.timestamp), "key": key, "value": value})
     return found
 
 
 def _whole(value: bytes) -> bytes:
-    """JSON without the escapes of lone surrogates, which most readers refuse."""
+    """JSON without the escapes of lone surrogates, which most readers refuse; all else stays as it is written."""
     if b"\\ud" not in value and b"\\uD" not in value:
         return value
-    return json.dumps(json.loads(value), ensure_ascii=False).encode(errors="replace")
+    return _ESCAPE.sub(lambda found: found[0] if found[1] is None else b"?", value)
 
 
 def _told(refused: Refused) -> dict[str, Any]:

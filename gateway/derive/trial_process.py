@@ -2,7 +2,7 @@
 
 It reads frames from its standard input: four bytes of length, and a pickle. The first has the declaration with what it
 may be made of, the second the partitions, each further one records of a partition. It writes two lines of JSON: what is
-said of the declaration, and, at the end of the input, what came of the records.
+said of the declaration, and, at the end of the input, what came of the records; the value of a row is a text there.
 
 The system bounds its processor time and its memory, and lets everything else run first. So a declaration of an
 untrusted client holds up nobody.

@@ -126,10 +126,12 @@ class Trials:
                 del self._running[payer]
 
     async def _known(self, catalog: Catalog, schemas: SchemaRepository) -> bytes:
-        """What a declaration may be made of, as it is sent."""
+        """What a declaration may be made of, as it is sent. What a registry says of streams that are not in the
+        catalogue is not: a declaration may have the name of one, or its title."""
         packed = self._packed.get((catalog, schemas))
         if packed is None:
-            packed = await asyncio.to_thread(pickle.dumps, (tuple(catalog.streams.values()), schemas))
+            known = tuple(catalog.streams.values()), schemas.only(catalog.streams.keys())
+            packed = await asyncio.to_thread(pickle.dumps, known)
             if len(self._packed) >= PACKED:
                 self._packed.clear()
             self._packed[catalog, schemas] = packed
@@ -270,7 +272,7 @@ async def _send(child: Process, frame: bytes) -> None:
 
 
 async def _line(child: Process) -> dict[str, Any]:
-    """What the process says next. Raises _Gone."""
+    """What the process says next. Raises _Gone; what cannot be read is a failure of the trial."""
     assert child.stdout is not None
     try:
         line = await child.stdout.readline()
@@ -278,5 +280,14 @@ async def _line(child: Process) -> dict[str, Any]:
         raise _Gone from None
     if not line.endswith(b"\n"):
         raise _Gone
-    said: dict[str, Any] = orjson.loads(line)
-    return said
+    try:
+        said: dict[str, Any] = orjson.loads(line)
+        rows = [_as_it_is(row) for row in said.get("rows", ())]
+    except (ValueError, AttributeError, TypeError, KeyError) as error:
+        return {"failed": f"the process of the trial said what cannot be read: {error}"}
+    return said | {"rows": rows} if "rows" in said else said
+
+
+def _as_it_is(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with its value in the answer as it is stored: read and written again, it might be another, or fail."""
+    return row if row["value"] is None else row | {"value": orjson.Fragment(row["value"])}

@@ -28,9 +28,10 @@ PAGE_SCHEMA: dict[str, Any] = {
         "page_id": {"type": "integer", "minimum": 0, "maximum": 1_000},
         "title": {"type": "string"},
         "bot": {"type": "boolean"},
+        "window_start": {"type": "string"},
     },
 }
-"""Of events that say their time by a number."""
+"""Of events that say their time by a number, and have a member of rows of windows."""
 STATE_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -68,7 +69,9 @@ def fixed() -> dict[str, Derivation]:
         mean="avg(event.page_id)",
         first="min(event.title)",
         top="max(event.score)",
+        end="max(event.page_id)",
     )
+    again = members(n="count()", newest="max(event.window_start)", window_time="min(event.page_id)")
     looked = members(
         title="event.title",
         page_title="page.title",
@@ -83,9 +86,13 @@ def fixed() -> dict[str, Derivation]:
     title = members(title="event.title")
     others = (expression('"a"'), expression("event.page_id"))
     alarm = expression("row.edits > 1 && row.bots < 2")
+    frequent = expression('row.edits > 1 && row.wiki != "a"')
     return {
         "select": replace(both, where=expression('event.wiki != "a"'), select=place),
-        "every": replace(change, by=page, window=minute, select=figures, having=expression("row.edits > 1")),
+        "every": replace(change, by=page, window=minute, select=figures, having=frequent),
+        "again": replace(
+            change, sources=("page",), by=members(begin="event.window_start"), window=minute, select=again
+        ),
         "hop": replace(
             change, where=expression('event.type == "edit"'), window=replace(minute, size=300_000), select=figures
         ),
@@ -201,6 +208,7 @@ def pages(random: Random, count: int) -> list[NewRecord]:
         event = {name: value for name, value in random_event(random).items() if name in PAGE_SCHEMA["properties"]}
         event["meta"] = {"id": f"p{number}", "dt": "2000-01-01T00:00:00Z"}
         event["at"] = time // 1000 if random.random() < 0.3 else time
+        event["window_start"] = iso_time(time)
         found.append(NewRecord(json.dumps(event).encode(), f"p{number}".encode(), timestamp=time, partition=partition))
     return [*found, *(canary(PAGE_SCHEMA, partition) for partition in range(2))]
 

@@ -341,3 +341,27 @@ def test_how_long_a_silent_partition_holds_the_rows_back_is_known(tmp_path: Path
     assert windows.held_back == 5 * 60_000
     give(windows, [at("00:20:00")], partition=1, offset=1)
     assert windows.held_back == 0
+
+
+def test_an_object_with_a_number_that_json_has_not_is_left_out(tmp_path: Path) -> None:
+    """As such a number alone is. Nobody could read `Infinity`."""
+    catalog = configured(
+        tmp_path, 'row: {derive: {from: [wiki.change], select: {n: event.n, o: event.o, l: "[event]"}}}'
+    )
+    made = engine(catalog, "row")
+    objects = [
+        b'{"a": 1e999, "s": "\\ud800"}',
+        b'{"a": 1e999}',
+        b'{"a": [1, {"b": [[-1e999]]}]}',
+        b'{"a": [1, {"b": [[-1e99]]}], "s": "\\ud800"}',
+    ]
+    for number, one in enumerate(objects):
+        text = b'{"meta": {"dt": "2026-01-01T00:00:00Z"}, "n": %d, "o": %b}' % (number, one)
+        source = Record(SOURCE, 0, number, 0, None, text)
+        made.take(TopicPartition(SOURCE, 0), [(source, event_of(source))])
+    texts = [row.value or b"" for row in made.results.rows]
+    assert not any(b"Infinity" in one or b"null" in one for one in texts)
+    found = [json.loads(one) for one in texts]
+    assert [one["n"] for one in found] == [0, 1, 2, 3]
+    assert [one.keys() & {"o", "l"} for one in found] == [set(), set(), set(), {"o", "l"}]
+    assert found[3]["o"] == {"a": [1, {"b": [[-1e99]]}], "s": "\ud800"}

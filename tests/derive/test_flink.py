@@ -83,6 +83,46 @@ def test_a_row_without_a_required_member_is_none() -> None:
     assert "`page_id` IS NOT NULL" in script(replace(PLAIN, select=(("edits", cel("event.page_id")),)))
 
 
+WINDOWS = [Window("every", 60_000, 60_000), Window("every", 60_000, 20_000), Window("gap", 60_000)]
+LAST = Window("last", 60_000)
+WIKI: Members = (("wiki", cel("event.wiki")),)
+
+
+@pytest.mark.parametrize("window", [*WINDOWS, LAST])
+def test_having_sees_the_columns_that_are_there(window: Window) -> None:
+    select = (*COUNT, ("window_size", cel("max(event.page_id)")))
+    having = cel('row.wiki != "a" && row.edits > 1 && row.window_size > 2')
+    text = script(replace(PLAIN, by=WIKI, window=window, select=select, having=having))
+    assert "(`$by_wiki` <> 'a')" in text
+    assert "(`edits` > 1)" in text
+    assert "(`window_size` > 2)" in text
+
+
+@pytest.mark.parametrize("window", [*WINDOWS, LAST])
+def test_a_figure_may_have_the_name_of_an_end(window: Window) -> None:
+    text = script(replace(PLAIN, by=WIKI, window=window, select=(("end", cel("max(event.page_id)")),)))
+    assert text.count(" AS `$end`") == 1
+    assert "window_end` AS `end`" not in text
+    assert "`$time` AS `end`" not in text
+
+
+def test_rows_of_a_window_can_be_put_into_windows_again() -> None:
+    times = {name: {"type": "string"} for name in ("window_start", "window_end", "window_time")}
+    document = {"type": "object", "properties": {**SCHEMA["properties"], **times}}
+    select = (*COUNT, ("newest", cel("max(event.window_start)")), ("window_time", cel("min(event.window_time)")))
+    derivation = replace(PLAIN, by=(("end", cel("event.window_end")),), select=select)
+    for window in WINDOWS:
+        text = script(replace(derivation, window=window, where=cel('event.window_end != ""')), document)
+        picked = text.partition("VIEW `picked` AS\n")[2].partition(";\n")[0]
+        assert "*" not in picked
+        assert "`window_start` AS `$window_start`" in picked
+        assert "`window_end` AS `$by_end`\nFROM `timed`\nWHERE" in picked
+        assert "(`window_end` <> '')" in picked
+        assert "MAX(`$window_start`) AS `newest`, MIN(`$window_time`) AS `window_time`" in text
+    text = script(replace(derivation, window=LAST, select=select[:2]), document)
+    assert "MAX(`$window_start`) OVER `w` AS `newest`" in text
+
+
 def test_names_and_texts_cannot_leave_their_place() -> None:
     odd = {"type": "object", "properties": {"a`b": {"type": "string"}, "meta": SCHEMA["properties"]["meta"]}}
     text = script(replace(PLAIN, select=(("edits", cel('event["a`b"] + "\'; DROP TABLE x;"')),)), odd)
@@ -123,6 +163,11 @@ def test_names_and_texts_cannot_leave_their_place() -> None:
             7,
             "having: line 1, column 11",
         ),
+        (
+            replace(PLAIN, window=Window("last", 9), select=(("window_time", cel("max(event.title)")),)),
+            7,
+            "window_time of select: Flink has",
+        ),
         (replace(PLAIN, latest=(("a", cel("event.title")),), select=(("tags", cel("event.tags")),)), 3, "a list"),
     ],
 )
@@ -131,6 +176,16 @@ def test_what_sql_cannot_say_is_refused_with_its_place(derivation: Derivation, l
         script(derivation)
     assert reason in str(caught.value)
     assert caught.value.line == line
+
+
+def test_a_name_with_a_line_break_is_refused() -> None:
+    meta = SCHEMA["properties"]["meta"]
+    text = {"type": "string"}
+    inside = {"a": {"type": "object", "properties": {"b;\nc": text}}, "meta": meta}
+    for odd in ({"a;\nb": text, "meta": meta}, inside):
+        with pytest.raises(Unsayable, match="change has a member whose name has a line break") as caught:
+            script(replace(PLAIN, select=(("edits", cel("event.meta.dt")),)), {"type": "object", "properties": odd})
+        assert caught.value.line == 3
 
 
 def test_a_time_that_no_schema_has_is_refused() -> None:

@@ -127,6 +127,10 @@ NULLABLE = {"type": "object", "properties": {"a": {"type": ["integer", "null"]},
         ("timestamp(event.title) > timestamp(event.user)", 1, "timestamp"),
         ('b"a" == b"b"', 1, "constant"),
         ("1u == 1u", 1, "uint"),
+        *((f'event.title == "a;{sign}b"', 16, "constant") for sign in (r"\000", r"\n", r"\r", r"\u2028")),
+        (r'event.title.contains("\n--")', 22, "constant"),
+        (r'event.title in ["a", "\n"]', 22, "constant"),
+        (r'event["a\nb"] == "a"', 1, "a line break"),
         ("{'a': 1} == {'a': 1}", 1, "map"),
         ("timestamp > 1", 1, "it sees event"),
         ("event.bot ==\n  'a'", 11, "does not compare"),
@@ -149,6 +153,17 @@ def test_null_is_an_error_in_arithmetic_as_missing_is() -> None:
     for text in ("event.a + 1 > 2", "event.a < 1", "event.b.startsWith('a')"):
         translate(text, {"event": Variable(type_of(NULLABLE))})
         assert not any(judged([{"a": None, "b": None}, {}], text))
+
+
+def test_a_name_in_a_path_of_json_is_that_name() -> None:
+    fields = {name: Type("string") for name in ("a\\b", "a'b")}
+    state = {"page": Variable(Type("object", fields=fields), json="$state")}
+
+    def member(name: str) -> str:
+        return translate(f"page[{json.dumps(name)}]", state).sql.sql(dialect=Flink)
+
+    assert member("a\\b") == r"JSON_VALUE(`$state`, '$[''a\\b'']')"
+    assert member("a'b") == r"JSON_VALUE(`$state`, '$[''a\''b'']')"
 
 
 def test_flink_has_words_of_its_own() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,8 @@ def run(trial: Trial, *records: Iterable[Record], partitions: int = 1) -> dict[s
     for batch in map(list, records):
         trial.take(TopicPartition(batch[0].topic, batch[0].partition), batch)
     found: dict[str, Any] = orjson.loads(orjson.dumps(trial.result()))
+    for row in found["rows"]:
+        row["value"] = None if row["value"] is None else json.loads(row["value"])
     return found
 
 
@@ -222,3 +225,24 @@ def test_no_text_of_a_stranger_breaks_the_answer() -> None:
     odd = Record("bare", 0, 0, 2**62, b"\xff\xd8", b'{"meta": {"dt": "2026-01-01T00:00:00Z"}, "a": "\\ud800"}')
     (row,) = run(trial, [odd])["rows"]
     assert row["value"]["a"] == "?"
+
+
+def test_the_text_of_a_row_is_the_stored_one_without_line_breaks_and_lone_surrogates() -> None:
+    head = b'{"meta": {"dt": "2026-01-01T00:00:00Z"},'
+    trial = tried("mine: {derive: {from: [bare]}}")
+    trial.begin([TopicPartition("bare", 0)])
+    members = [
+        b'\r\n "a": 1}',
+        b' "a": 1e999, "b": 123456789012345678901234567890}',
+        rb' "a": 1e999, "b": "\ud800\ud83d\ude00\\ud800\uDEAD\n"}',
+    ]
+    trial.take(
+        TopicPartition("bare", 0),
+        [Record("bare", 0, number, 0, None, head + one) for number, one in enumerate(members)],
+    )
+    texts = [row["value"].removeprefix(head.decode()) for row in reversed(trial.result()["rows"])]
+    assert texts == [
+        '   "a": 1}',
+        ' "a": 1e999, "b": 123456789012345678901234567890}',
+        r' "a": 1e999, "b": "?\ud83d\ude00\\ud800?\n"}',
+    ]

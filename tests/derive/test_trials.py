@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import math
 import sys
 import time
 import uuid
@@ -26,7 +28,8 @@ from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.port import EventLog
 from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.model.record import NewRecord
-from gateway.schemas.repository import SchemaRepository
+from gateway.routes.answers import json_answer
+from gateway.schemas.repository import Described, SchemaRepository, registered
 from gateway.times import iso_time
 
 CATALOG = Catalog([Stream("many", ("one", "two")), Stream("state", ("state",)), Stream("absent", ("absent",))])
@@ -53,7 +56,14 @@ async def log_of(*ages: int) -> AsyncIterator[tuple[MemoryLog, Trials]]:
 
 
 async def tried(trials: Trials, text: bytes, payment: Payment = FREE) -> dict[str, Any]:
-    return await trials.run(text, 10 * MINUTE, CATALOG, SCHEMAS, payment)
+    """What comes of it, as a client reads it."""
+    return read(await trials.run(text, 10 * MINUTE, CATALOG, SCHEMAS, payment))
+
+
+def read(found: dict[str, Any]) -> dict[str, Any]:
+    """An answer, as a client reads it."""
+    answer: dict[str, Any] = json.loads(bytes(json_answer(found).body))
+    return answer
 
 
 async def test_the_last_minutes_are_read_and_paid_for() -> None:
@@ -83,6 +93,50 @@ async def test_the_last_minutes_are_read_and_paid_for() -> None:
         assert await log.describe(["mine"]) == {}
 
 
+@pytest.mark.parametrize("more", ["", ", where: event.a != 2", ", dedup: {by: [event.n], within: 1m}"])
+async def test_every_event_that_passes_is_shown(more: str) -> None:
+    """As it is stored: on several lines, with numbers beyond the doubles, nested as deep as an event may be."""
+    head = b'{\n "meta": {"dt": "2026-01-01T00:00:00Z"},'
+    later = b'{"meta": {"dt": "2026-01-01T01:00:00Z"}, "n": 4, "a": 0}'
+    deep = b'{"a":' * 254 + b"{}" + b"}" * 254
+    members = [b'"n": 0, "a": 1\r\n}', b'"n": 1, "a": 1e999}', rb'"n": 2, "a": [1e999, "\ud800"]}',
+               b'"n": 3, "a": ' + deep + b"}"]  # fmt: skip
+    async with log_of() as (log, trials):
+        now = time.time_ns() // 1_000_000
+        texts = [*(head + one for one in members), later]
+        log.append_now("one", [NewRecord(one, b"k", now, partition=0) for one in texts])
+        found = await tried(trials, f"mine: {{derive: {{from: [many]{more}}}}}".encode())
+        assert (found["stopped"], found["counts"]["errors"]) == (None, 0)
+        values = {row["value"]["n"]: row["value"]["a"] for row in found["rows"]}
+        assert [values[number] for number in range(3)] == [1, math.inf, [math.inf, "?"]]
+        assert values[3] == json.loads(deep)
+
+
+def described(stream: str) -> Described:
+    """What a registry says of a stream: that its events have a member `pin`."""
+    document = {"type": "object", "properties": {"pin": {"type": "integer"}}, "additionalProperties": False}
+    schema = registered(f"registry/{stream}-value", "1.0.0", document)
+    return Described(schema, (schema,))
+
+
+async def test_what_a_registry_says_of_a_stream_that_is_not_in_the_catalogue_is_not_told() -> None:
+    schemas = SCHEMAS.with_registered({"state": described("state"), "vault": described("vault")})
+    form = "{name}: {{schema_title: {title}, derive: {{from: [state], select: {{pin: string(offset)}}}}}}"
+    vault = Catalog([*CATALOG.streams.values(), Stream("vault", ("vault",))])
+    async with log_of() as (_, trials):
+
+        async def told(name: str, title: str, catalog: Catalog) -> str:
+            text = form.format(name=name, title=title).encode()
+            return str(await trials.run(text, MINUTE, catalog, schemas)).replace(title, "title").replace(name, "mine")
+
+        nothing = await told("nothing", "registry/nothing", CATALOG)
+        assert "'mistakes': []" in nothing
+        assert await told("vault", "registry/nothing", CATALOG) == nothing
+        assert await told("nothing", "registry/vault-value", CATALOG) == nothing
+        for name, title in (("vault", "registry/nothing"), ("nothing", "registry/vault-value")):
+            assert "pin" in (await told(name, title, vault)).partition("warnings")[0]
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)])
 async def test_every_log_can_be_tried_on(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
@@ -101,7 +155,7 @@ async def test_every_log_can_be_tried_on(kind: str, request: pytest.FixtureReque
         await log.append(topic, [NewRecord(orjson.dumps(one), b"k", now - 60_000) for one in events])
     catalog = Catalog([Stream("many", (names[0], names[1])), Stream("state", (names[2],))])
     text = b"a: {schema_title: a, derive: {from: [many], lookup: {s: {in: state, key: event.k}}, select: {n: s.n}}}"
-    found = await Trials(log, SystemClock()).run(text, 10 * MINUTE, catalog, SCHEMAS)
+    found = read(await Trials(log, SystemClock()).run(text, 10 * MINUTE, catalog, SCHEMAS))
     await log.close()
     assert found["complete"]
     assert found["counts"] == {"records": 51, "rows": 29, "late": 0, "errors": 0, "waiting": 4}
@@ -216,6 +270,21 @@ async def test_a_process_that_dies_or_hangs_ends_its_trial(
         assert words in found["stopped"]
         assert steps == [PROCESSOR_SECONDS * module.STEPS_A_SECOND]
         assert started[0].returncode is not None
+        assert not trials._running
+
+
+@pytest.mark.parametrize("said", ["no JSON", "[]", "1e999", '{"rows": [1]}', '{"rows": null}', '{"rows": [{}]}'])
+async def test_what_a_process_says_and_nobody_can_read_is_a_failure(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = asyncio.create_subprocess_exec
+
+    async def other(*_: str, **options: Any) -> Any:
+        return await start(sys.executable, "-c", f"print({said!r})", **options)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", other)
+    async with log_of(1000) as (_, trials):
+        with pytest.raises(Problem, match="the trial failed") as caught:
+            await tried(trials, EVERY)
+        assert caught.value.status == 500
         assert not trials._running
 
 

@@ -31,7 +31,8 @@ async def site() -> AsyncIterator[Site]:
     with small_registry() as registry:
         for stream in STREAMS[:2]:
             registry.add(f"{stream.name}-value", RECORD)
-        async with running(Converting(MemoryLog(), registry, STREAMS), STREAMS, admin=True) as site:  # type: ignore[arg-type]
+        log = Converting(MemoryLog(), registry, STREAMS)
+        async with running(log, STREAMS, admin=True, derive_trials="public") as site:  # type: ignore[arg-type]
             site.put("orders", NewRecord(framed(1, b"\x54")))
             await becomes(lambda: site.gateway.current.schemas.described("orders") is not None)
             yield site
@@ -71,6 +72,19 @@ async def test_the_schema_of_a_private_stream_stands_on_the_admin_port_alone(sit
     assert (await site.get(path)).status_code == 404
     assert "secret" not in (await site.get("/v2/schemas")).text
     assert (await site.admin.get(path)).status_code == 200
+
+
+async def test_a_trial_tells_of_no_schema_of_a_private_stream(site: Site) -> None:
+    form = "{}: {{schema_title: {}, derive: {{from: [plain], allow_unknown: true, select: {{n: string(offset)}}}}}}"
+    for name, title in (("secret", "a/title"), ("mine", "registry/secret-value")):
+        await becomes(lambda: site.gateway.current.schemas.described("secret") is not None)
+        text = form.format(name, title)
+        outside, inside = [
+            (await client.post("/explorer/trial", content=text)).json()["mistakes"]
+            for client in (site.client, site.admin)
+        ]
+        assert outside == []
+        assert any("n may be string" in one["text"] for one in inside), inside
 
 
 async def test_a_filter_that_names_what_no_version_has_is_advised_on(site: Site) -> None:

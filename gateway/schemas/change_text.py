@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from gateway.schemas.shape import types_of
+from gateway.schemas.shape import is_open, types_of
 
 SHOWN = 60
 """Characters of a value that a change shows."""
@@ -27,7 +27,7 @@ def summary(schema: Any) -> str:
 
 def allowed(rest: Any) -> str:
     """Which other fields a schema allows."""
-    return "forbidden" if rest is False else "anything" if rest in (True, {}) else f"only {summary(rest)}"
+    return "forbidden" if rest is False else "anything" if is_open(rest) else f"only {summary(rest)}"
 
 
 def values_text(values: list[Any] | None) -> str:

@@ -23,6 +23,7 @@ import jsonschema_rs
 from jsonschema_rs.canonical import CanonicalizationError, Containment
 
 from gateway.schemas.change_text import NOTHING, allowed, cut, shown, summary, types_text, values_text
+from gateway.schemas.drafts import heeded
 from gateway.schemas.readers import differences, escaped
 from gateway.schemas.references import all_schemas
 from gateway.schemas.shape import (
@@ -32,6 +33,7 @@ from gateway.schemas.shape import (
     branch_fields,
     enumerated,
     equal,
+    is_open,
     key_of,
     merged,
     types_of,
@@ -43,7 +45,6 @@ MAXIMUM_CHOICES = 1_000
 
 MAXIMUM_STEPS = 3_000_000
 """Parts of schemas times their combinations, of all such comparisons together."""
-
 
 ALTERNATIVES = ("anyOf", "oneOf")
 
@@ -89,16 +90,20 @@ class Change:
 
 def changes(old: Node, new: Node) -> list[Change]:
     """All differences of two dereferenced schemas, in the order of their paths in the old one."""
+    drafts = draft_of(old), draft_of(new)
+    if drafts[0] != drafts[1]:
+        # What one side alone heeds is a change, though both have it.
+        old, new = heeded(old, drafts[0]), heeded(new, drafts[1])
     before, after = merged(old), merged(new)
-    comparison = _Comparison(draft_of(old), draft_of(new))
+    comparison = _Comparison(*drafts)
     found = list(comparison.node("", before, after))
     anchored = _anchored(old), _anchored(new)
     for anchor in sorted(anchored[0].keys() & anchored[1].keys()):
         sides = merged(anchored[0][anchor]), merged(anchored[1][anchor])
         inner = list(comparison.node(f"#{anchor}", *sides))
         found += [*inner, *_for_readers(f"#{anchor}", *sides, inner)]
-    if comparison.drafts[0] != comparison.drafts[1]:
-        found.append(Change("", "the draft of JSONSchema", *comparison.drafts, Weight.MINOR))
+    if drafts[0] != drafts[1]:
+        found.append(Change("", "the draft of JSONSchema", *drafts, Weight.MINOR))
     found += _for_readers("", before, after, found)
     # What the comparison of single keywords may have missed is proven wrong as a whole.
     if weight_of(found) != Weight.MAJOR and comparison.covers(after, closed(before)) == Containment.NO:
@@ -137,7 +142,7 @@ def closed(schema: Any) -> Any:
     choices = [keyword for keyword in ALTERNATIVES if isinstance(node.get(keyword), list)]
     if isinstance(node.get("properties"), dict):
         node["properties"] = {name: closed(part) for name, part in node["properties"].items()}
-        if node.get("additionalProperties", True) is True:
+        if is_open(node.get("additionalProperties", True)):
             # The fields of branches are written, too.
             others = dict.fromkeys(branch_fields(node), True)
             node |= {"properties": node["properties"] | others, "additionalProperties": False}
@@ -179,7 +184,9 @@ class _Comparison:
     def node(self, path: str, old: Any, new: Any) -> Iterator[Change]:
         """The differences of two schemas for the value at a path."""
         if not isinstance(old, dict) or not isinstance(new, dict):
-            if not equal(old, new) and not (_is_open(old) and _is_open(new)):
+            if is_open(old) and is_open(new):
+                yield from _words(path, old, new)
+            elif not equal(old, new):
                 yield from self._judged(path, "what it may be", old, new, old, new)
             return
         before, after = types_of(old), types_of(new)
@@ -212,7 +219,7 @@ class _Comparison:
             rest = old.get("additionalProperties", True)
             if name in new.get("required", []):
                 yield Change(pointer, "a new field is required", NOTHING, summary(part), Weight.MAJOR)
-            elif isinstance(rest, dict) and rest and self.covers(part, rest) != Containment.YES:
+            elif isinstance(rest, dict) and not is_open(rest) and self.covers(part, rest) != Containment.YES:
                 yield Change(pointer, "a field of any name is narrowed", summary(rest), summary(part), Weight.MAJOR)
             else:
                 yield Change(pointer, "a new field", NOTHING, summary(part), Weight.MINOR)
@@ -232,13 +239,14 @@ class _Comparison:
 
     def _additional(self, path: str, old: Node, new: Node) -> Iterator[Change]:
         before, after = old.get("additionalProperties", True), new.get("additionalProperties", True)
-        if equal(before, after) or (_is_open(before) and _is_open(after)):
-            return
-        if isinstance(before, dict) and isinstance(after, dict):
-            yield from self.node(f"{path}/*", before, after)
-            return
-        what, weight = "other fields", Weight.MINOR if before is False else Weight.MAJOR
-        yield Change(f"{path}/*", what, allowed(before), allowed(after), weight)
+        pointer = f"{path}/*"
+        if is_open(before) and is_open(after):
+            yield from _words(pointer, before, after)
+        elif isinstance(before, dict) and isinstance(after, dict):
+            yield from self.node(pointer, before, after)
+        elif not equal(before, after):
+            weight = Weight.MINOR if before is False else Weight.MAJOR
+            yield Change(pointer, "other fields", allowed(before), allowed(after), weight)
 
     def _patterns(self, path: str, old: Node, new: Node) -> Iterator[Change]:
         before, after = old.get("patternProperties", {}), new.get("patternProperties", {})
@@ -279,12 +287,11 @@ class _Comparison:
             yield from self._pairs(path, before, after)
         elif isinstance(before, list) or isinstance(after, list):
             yield from self._judged(path, "the elements changed", before, after, old, {"items": after})
-        elif not equal(before, after):
-            if _is_open(before) or _is_open(after):
-                what = "the type of the elements"
-                yield Change(f"{path}/[]", what, summary(before), summary(after), Weight.MAJOR)
-            else:
-                yield from self.node(f"{path}/[]", before, after)
+        elif is_open(before) != is_open(after):
+            what = "the type of the elements"
+            yield Change(f"{path}/[]", what, summary(before), summary(after), Weight.MAJOR)
+        else:
+            yield from self.node(f"{path}/[]", before, after)
 
     def _pairs(self, path: str, before: list[Any], after: list[Any]) -> Iterator[Change]:
         """Elements at fixed positions."""
@@ -356,11 +363,6 @@ def _by_types(node: Node) -> dict[frozenset[str], Any] | None:
     return found if apart and sum(keyword in node for keyword in ALTERNATIVES) == 1 else None
 
 
-def _is_open(schema: Any) -> bool:
-    """Whether it says nothing."""
-    return schema is True or schema == {}
-
-
 def _of(keywords: list[str], before: Node, after: Node) -> tuple[Any, Any]:
     """The values of the keywords; of a single one its value."""
     if len(keywords) == 1:
@@ -369,7 +371,9 @@ def _of(keywords: list[str], before: Node, after: Node) -> tuple[Any, Any]:
     return first, second
 
 
-def _words(path: str, old: Node, new: Node) -> Iterator[Change]:
+def _words(path: str, old: Any, new: Any) -> Iterator[Change]:
+    """The differences of what only tells; True tells nothing."""
+    old, new = (side if isinstance(side, dict) else {} for side in (old, new))
     for keyword in sorted((old.keys() | new.keys()) & (ANNOTATIONS - {"$id", "$schema", "definitions", "$defs"})):
         before, after = old.get(keyword), new.get(keyword)
         if keyword == "examples":

@@ -15,7 +15,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from gateway.schemas.shape import Node, declared_types, enumerated
+from gateway.schemas.shape import Node, declared_types, enumerated, is_open
 from gateway.schemas.validator import PATTERN_OPTIONS
 
 MAXIMUM_STEPS = 300_000
@@ -156,7 +156,7 @@ class Readings:
             positions=positions,
             elements=elements,
             least=int(least) if isinstance(least, int | float) else 0,
-            open=any(schema.get(keyword) in (True, {}) for keyword in _REST),
+            open=any(is_open(schema.get(keyword)) for keyword in _REST),
         )
 
     def _elements(self, schema: Node) -> tuple[tuple[Reading, ...], Reading | bool]:
@@ -170,7 +170,7 @@ class Readings:
     def _open(self, schema: Node, *keywords: str) -> Reading | bool:
         """The rule for all others, by the first of these keywords that is present."""
         value = next((schema[keyword] for keyword in keywords if keyword in schema), True)
-        if value in (True, {}):
+        if is_open(value):
             return True
         return False if value is False else self.of(value)
 

@@ -20,6 +20,9 @@ ANNOTATIONS = frozenset(
 )
 """Keywords that say nothing about which events are valid. (References have been followed, so definitions are not.)"""
 
+_WORDS = ANNOTATIONS - {"contentEncoding", "contentMediaType"}
+"""Those that no draft heeds: drafts 6 and 7 check an encoding."""
+
 BY_NAME = ("properties", "patternProperties", "dependentSchemas", "dependencies")
 """Keywords whose members are schemas."""
 
@@ -103,6 +106,11 @@ def declared_types(schema: Node) -> frozenset[str] | None:
         return frozenset(named)
     values = enumerated(schema)
     return frozenset(map(_type_of, values)) if values is not None else None
+
+
+def is_open(schema: Any) -> bool:
+    """Whether anything is valid under it: it says nothing, or only words."""
+    return schema is True or (isinstance(schema, dict) and not schema.keys() - _WORDS)
 
 
 def branch_fields(schema: Any) -> dict[str, Any]:

@@ -143,6 +143,40 @@ def test_another_draft_is_a_minor_change() -> None:
     assert (str(change), change.weight) == ("/: the draft of JSONSchema: 07 → 2020-12", Weight.MINOR)
 
 
+SAYS_NOTHING: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"type": "array"}, {"type": "array", "items": {}}),
+    ({"type": "array"}, {"type": "array", "items": {"description": "tags"}}),
+    ({"type": "array", "items": {"title": "a"}}, {"type": "array", "items": True}),
+    ({"additionalProperties": True}, {"additionalProperties": {"description": "x"}}),
+    ({"additionalProperties": {"description": "x"}}, {}),
+    ({"properties": {"a": True}}, {"properties": {"a": {"description": "x"}}}),
+    ({"patternProperties": {"a": True}}, {"patternProperties": {"a": {"description": "x"}}}),
+]
+
+
+@pytest.mark.parametrize(("old", "new"), SAYS_NOTHING, ids=str)
+def test_a_schema_of_words_alone_says_nothing_more_than_none(old: dict[str, Any], new: dict[str, Any]) -> None:
+    assert {change.weight for change in changes(old, new)} <= {Weight.PATCH}
+
+
+def test_a_field_may_be_new_where_others_are_described_in_words() -> None:
+    old: dict[str, Any] = {"properties": {"a": {}}, "additionalProperties": {"description": "x"}}
+    new = {**old, "properties": {"a": {}, "b": {"type": "string"}}}
+    assert weight_of(changes(old, new)) == Weight.MINOR
+
+
+def test_an_encoding_is_more_than_words() -> None:
+    old, new = ({"$schema": DRAFT_7, "items": part} for part in ({}, {"contentEncoding": "base64"}))
+    assert weight_of(changes(old, new)) == Weight.MAJOR
+
+
+@pytest.mark.parametrize("part", [{}, {"description": "x"}], ids=str)
+def test_what_said_nothing_may_not_become_a_type(part: dict[str, Any]) -> None:
+    text = {"type": "string"}
+    assert weight_of(changes({"items": part}, {"items": text})) == Weight.MAJOR
+    assert weight_of(changes({"additionalProperties": part}, {"additionalProperties": text})) == Weight.MAJOR
+
+
 def test_long_values_are_cut() -> None:
     (change,) = changes(OLD, changed("properties/kind", enum=["edit", "new", *map(str, range(100))]))
     assert len(str(change)) < 120

@@ -85,7 +85,7 @@ BREAKING: list[tuple[str, Any, Any, str]] = [
         "a list of positions",
         TUPLE,
         {"type": "array", "items": {}},
-        "/[]: the type of the elements: anything → anything",
+        "/[]: the type of the elements: a type for each position → one type for all",
     ),
     (
         "draft 7",

@@ -56,7 +56,7 @@ class Advisor:
         if asked is None and not any(name in values for name in paths):
             return ()
         kinds = self._kinds(streams)
-        key = (kinds, values.get("filter"), *(values.get(name) for name in paths))
+        key = (kinds, values.get("filter"), *((name, values.get(name)) for name in paths))
         found = self._told.get(key)
         if found is None:
             found = self._find(kinds, values, asked, paths)

@@ -77,7 +77,7 @@ def counts(facts: Facts) -> Json:
         ),
         "parameters": [names, *(_query(facts, name) for name in PARAMETERS)],
         "responses": {
-            **problems("BadRequest", "NotFound", "TooMany", "Unavailable", *(["Unauthorized"] * facts.tokens)),
+            **problems("NotFound", "TooMany", "Unavailable", *(["Unauthorized"] * facts.tokens)),
             "200": answer("The counts.", json_of(_COUNTS), ("Cache-Control", "Gateway-Warning", "Vary")),
         },
     }

@@ -79,6 +79,15 @@ def intake(facts: Facts) -> Json:
             "content": {JSON: _body(facts)},
         },
         "responses": {
+            **problems(
+                "RequestTimeout",
+                "TooLarge",
+                "UnsupportedType",
+                "KeyUsed",
+                "TooMany",
+                "Unavailable",
+                *(["Unauthorized"] * facts.tokens),
+            ),
             "201": answer("All events are stored; the log has acknowledged them.", json_of(stored), ("Cache-Control",)),
             "202": answer(
                 "All events are valid and on their way to the log (`hasty`).", json_of(accepted), ("Cache-Control",)
@@ -89,15 +98,6 @@ def intake(facts: Facts) -> Json:
                 "itself is invalid.",
                 refused,
                 ("Cache-Control", "WWW-Authenticate", "Connection"),
-            ),
-            **problems(
-                "RequestTimeout",
-                "TooLarge",
-                "UnsupportedType",
-                "KeyUsed",
-                "TooMany",
-                "Unavailable",
-                *(["Unauthorized"] * facts.tokens),
             ),
         },
     }

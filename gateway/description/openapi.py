@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from gateway.access.credential import PARAMETER
 from gateway.description.counts import COUNTS_PATH, counts
 from gateway.description.events import components
@@ -34,8 +36,9 @@ _ABOUT = (
 )
 
 
-def openapi(facts: Facts) -> Json:
-    """The document."""
+def openapi(facts: Facts, base: str = "/") -> Json:
+    """The document; `base` is the address that the gateway was asked under. Only its path is told: the document is the
+    same under every name."""
     operation = stream(facts) | _security(facts, "query")
     paths: Json = {STREAM_PATH: {"get": operation}}
     for path, item in catalogue(facts).items():
@@ -43,7 +46,7 @@ def openapi(facts: Facts) -> Json:
             item["get"] |= _security(facts)
         paths[path] = item
     paths[COUNTS_PATH] = {"get": counts(facts) | _security(facts)}
-    paths |= {path: {"get": item["get"] | _security(facts)} for path, item in views(facts).items()}
+    paths |= {path: {"get": item["get"] | _security(facts, "query")} for path, item in views(facts).items()}
     if facts.intake:
         paths[INTAKE_PATH] = {"post": intake(facts) | _security(facts, needed=facts.intake_token)}
     paths |= service()
@@ -62,7 +65,7 @@ def openapi(facts: Facts) -> Json:
             "summary": "Live event streams over HTTP.",
             "description": _ABOUT,
         },
-        "servers": [{"url": "/"}],
+        "servers": [{"url": urlsplit(base).path.rstrip("/") or "/"}],
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items() if name in used],
         "paths": paths,
         "components": parts,

@@ -28,7 +28,8 @@ def style() -> str:
 
 
 def page(document: Json, base: str) -> str:
-    """The page; `base` is the address that the gateway was asked under, with a slash at its end."""
+    """The page; `base` is the address that the gateway was asked under, with a slash at its end.
+    Links are relative, since a proxy may serve the gateway under a path."""
     operations = [(path, method, one) for path, item in document["paths"].items() for method, one in item.items()]
     groups = [
         (tag, [entry for entry in operations if tag["name"] in entry[2]["tags"]]) for tag in document.get("tags", ())
@@ -49,20 +50,20 @@ def page(document: Json, base: str) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(info['title'])}: API reference</title>"
         '<meta name="color-scheme" content="light dark">'
-        f'<link rel="icon" href="/explorer/newest/icon.svg" type="image/svg+xml"><style>{style()}</style></head><body>'
+        f'<link rel="icon" href="explorer/newest/icon.svg" type="image/svg+xml"><style>{style()}</style></head><body>'
         '<a class="skip" href="#reference">To the reference</a>'
-        '<header class="top"><a class="home" href="/">'
-        '<img src="/explorer/newest/icon.svg" alt="" width="26" height="26">'
+        '<header class="top"><a class="home" href="./">'
+        '<img src="explorer/newest/icon.svg" alt="" width="26" height="26">'
         f' {escape(info["title"])}</a><nav aria-label="Formats"><a class="to-contents" href="#contents">Contents</a>'
-        '<a href="/">Explorer</a>'
-        '<a href="/openapi.json">OpenAPI</a><a href="/asyncapi.json">AsyncAPI</a></nav></header>'
+        '<a href="./">Explorer</a>'
+        '<a href="openapi.json">OpenAPI</a><a href="asyncapi.json">AsyncAPI</a></nav></header>'
         f'<div class="columns"><nav class="contents" id="contents" aria-label="Contents">{links}'
         f'<div><p class="group"><a href="#components">Bodies and events</a></p><ul>{named}</ul></div></nav>'
         f'<main id="reference" tabindex="-1"><h1>API reference '
         f'<span class="count">{escape(info["version"])}</span></h1>'
         f"{_paragraphs(info['description'])}{sections}"
         '<section><h2 id="components">Bodies and events</h2><p class="lead">The schemas of bodies and events, '
-        'of events the newest versions. <a href="/v2/schemas">/v2/schemas</a> lists all versions.</p>'
+        'of events the newest versions. <a href="v2/schemas">/v2/schemas</a> lists all versions.</p>'
         + "".join(_schema_section(name, schema) for name, schema in schemas.items())
         + "</section></main></div></body></html>\n"
     )
@@ -99,7 +100,7 @@ def _try(path: str, method: str, operation: Json, base: str) -> str:
         links = f'<p class="try"><a href="{escape(url)}" rel="nofollow">Open</a>'
         if operation["operationId"] == "subscribe":
             stream = operation["parameters"][0]["example"]
-            links += f' <a href="/?streams={quote(stream)}">Open in the explorer</a>'
+            links += f' <a href="./?streams={quote(stream)}">Open in the explorer</a>'
         links += "</p>"
     return f'<pre tabindex="0"><code>{escape(command)}</code></pre>{links}'
 

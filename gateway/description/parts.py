@@ -89,8 +89,8 @@ PROBLEMS: dict[str, tuple[int, str, tuple[str, ...]]] = {
 }
 """The problems that operations share, by the name of the component."""
 
-EVERYWHERE = ("HeadTooLarge", "Mistake")
-"""Those that any request may meet."""
+EVERYWHERE = ("BadRequest", "HeadTooLarge", "Mistake")
+"""Those that any request may meet: one with too many parameters is refused wherever it goes."""
 
 
 def headers(names: Iterable[str]) -> Json:

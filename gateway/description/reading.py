@@ -39,7 +39,7 @@ def catalogue(facts: Facts) -> Json:
     name = parameter("name", "path", "The name or an alias of the stream.", {**TEXT, "minLength": 1})
     name |= _example(None if stream is None else stream.name)
     versions, headers = component("SchemaVersions"), ("Cache-Control", "ETag")
-    tokens = ["Unauthorized", "Unavailable", "BadRequest"] * facts.tokens
+    tokens = ["Unauthorized", "Unavailable"] * facts.tokens
     private = ("Cache-Control", "Vary")
     return {
         "/v2/streams": _get(
@@ -110,6 +110,7 @@ def service() -> Json:
         "/healthz": _get(
             ("health", "service", "Liveness", "Liveness probe: whether the process should keep running."),
             {"200": answer("The process is alive.", json_of(record({"status": {"const": "ok"}})), no_store)},
+            counted=False,
         ),
         "/readyz": _get(
             ("readiness", "service", "Readiness", "Readiness probe: whether the process can serve requests."),
@@ -123,6 +124,7 @@ def service() -> Json:
                 ),
                 "503": answer("The process is not ready; `missing` lists the reasons.", json_of(missing), no_store),
             },
+            counted=False,
         ),
         "/openapi.json": _document(
             "openapi", "The API as OpenAPI", "OpenAPI 3.1.", "application/json", {"type": "object"}
@@ -166,7 +168,6 @@ def service() -> Json:
                     ("Cache-Control", "X-Accel-Buffering"),
                 )
             },
-            "TooMany",
         ),
         "/explorer/{version}/{name}": _get(
             ("explorerFile", "page", "Get a file of the explorer", "The URL changes with the content of the explorer."),
@@ -221,14 +222,19 @@ def _example(value: str | None) -> Json:
 
 
 def _get(
-    words: tuple[str, str, str, str], responses: Json, *names: str, parameters: list[Json] | None = None
+    words: tuple[str, str, str, str],
+    responses: Json,
+    *names: str,
+    parameters: list[Json] | None = None,
+    counted: bool = True,
 ) -> dict[str, Json]:
-    """A path that can only be read; `words` are its id, tag, summary and description."""
+    """A path that can only be read; `words` are its id, tag, summary and description. `counted`: a limit may refuse a
+    request for it."""
     operation: dict[str, Any] = dict(zip(("operationId", "tags", "summary", "description"), words, strict=True))
     operation["tags"] = [operation["tags"]]
     if parameters:
         operation["parameters"] = parameters
-    return {"get": {**operation, "responses": {**problems(*names), **responses}}}
+    return {"get": {**operation, "responses": {**problems(*names, *["TooMany"] * counted), **responses}}}
 
 
 def _document(

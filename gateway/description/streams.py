@@ -132,9 +132,7 @@ def stream(facts: Facts) -> Json:
                 None,
                 ("Cache-Control", "Gateway-Warning"),
             ),
-            **problems(
-                "BadRequest", "NotFound", "NotAcceptable", "TooMany", "Unavailable", *(["Unauthorized"] * facts.tokens)
-            ),
+            **problems("NotFound", "NotAcceptable", "TooMany", "Unavailable", *(["Unauthorized"] * facts.tokens)),
         },
     }
 

@@ -66,7 +66,6 @@ def trial(facts: Facts) -> Json:
         "responses": {
             "200": answer("What the declaration gives.", json_of(_FOUND), ("Cache-Control", "Vary")),
             **problems(
-                "BadRequest",
                 "RequestTimeout",
                 "TooLarge",
                 "UnsupportedType",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.catalog.view import View
 from gateway.description.facts import Facts
 from gateway.description.parts import COUNT, TEXT, TIME, Json, answer, json_of, parameter, problems, record
+from gateway.description.streams import PARAMETERS, SAME_AS_HEADER
 
 VIEWS_PATH = "/v2/views"
 _AT = parameter(
@@ -13,6 +14,7 @@ _AT = parameter(
     "The state as of this time (the forms of `since`), or as of an id, whose record is included.",
     TEXT,
 )
+_CHOICE = {"type": "string", "enum": ["true", "false"], "default": "false"}
 _LIMIT = {"type": "integer", "minimum": 1, "maximum": 1000}
 _KEPT = ("Cache-Control", "ETag", "Gateway-Position", "Vary")
 _IF_NONE_MATCH = parameter("If-None-Match", "header", "The `ETag` of an earlier response.", TEXT, example='"a"')
@@ -64,7 +66,7 @@ def views(facts: Facts) -> Json:
                 "summary": "List the views",
                 "description": "Lists the views of the public streams, and of the private ones that the token covers.",
                 "responses": {
-                    **problems("BadRequest", *tokens, *["Unavailable"] * facts.tokens),
+                    **problems("TooMany", *tokens, *["Unavailable"] * facts.tokens),
                     "200": answer("The views.", json_of({"type": "array", "items": _VIEW}), ("Cache-Control", "Vary")),
                 },
             }
@@ -81,7 +83,7 @@ def _paths(view: View, tokens: list[str]) -> Json:
     ]
     own = f"{VIEWS_PATH}/{view.name}"
     key = f"{own}/" + "/".join("{" + one["name"] + "}" for one in members)
-    names = ("BadRequest", "NotFound", "Unavailable", *tokens)
+    names = ("NotFound", "TooMany", "Unavailable", *tokens)
     return {
         own: {"get": _state(view, tokens)},
         key: {
@@ -141,11 +143,20 @@ def _state(view: View, tokens: list[str]) -> Json:
             parameter("after", "query", "`next` of the page before.", TEXT),
             _AT,
             parameter("key", "query", "One key, as a JSON array: for keys that paths cannot carry.", TEXT),
-            parameter("Last-Event-ID", "header", "Follow on after this id.", TEXT),
+            parameter("history", "query", "Whether a page has the versions of `key`, instead of its value.", _CHOICE),
+            parameter("before", "query", "`next` of the page of versions before.", TEXT),
+            parameter("ids", "query", PARAMETERS["ids"][0], PARAMETERS["ids"][1]),
+            parameter(
+                "Last-Event-ID",
+                "header",
+                "Follow on after this id. Clients that cannot set the header can send one of the query parameters "
+                f"`{'` and `'.join(SAME_AS_HEADER)}`; the header takes precedence.",
+                TEXT,
+            ),
             _IF_NONE_MATCH,
         ],
         "responses": {
-            **problems("BadRequest", "NotFound", "NotAcceptable", "Gone", "TooMany", "Unavailable", *tokens),
+            **problems("NotFound", "NotAcceptable", "Gone", "TooMany", "Unavailable", *tokens),
             "200": answer(
                 "The page, or the frames.",
                 {**json_of(_PAGE), "text/event-stream": {"schema": frames}, "application/*": {"schema": frames}},

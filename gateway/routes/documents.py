@@ -43,8 +43,13 @@ class DocumentRoutes:
 
     async def openapi(self, request: Request) -> Response:
         """`GET /openapi.json`"""
+        # The path is that of `public_url`, and so the same for all.
+        root = request.base_url.path
         return await self._answer(
-            request, "openapi", "", lambda facts: Content(orjson.dumps(openapi(facts)) + b"\n", "application/json", {})
+            request,
+            "openapi",
+            "",
+            lambda facts: Content(orjson.dumps(openapi(facts, root)) + b"\n", "application/json", {}),
         )
 
     async def asyncapi(self, request: Request) -> Response:

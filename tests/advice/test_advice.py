@@ -239,6 +239,13 @@ def test_times_are_compared_and_texts_and_lists_are_joined() -> None:
         assert told(text) == []
 
 
+def test_what_is_remembered_of_one_parameter_is_not_told_of_another() -> None:
+    advisor = Advisor(OWN)
+    for name in ("fields", "by"):
+        (advice,) = advisor.advise((CHANGES,), {name: "usr"}, None, (name,))
+        assert advice.parameter == name
+
+
 # Several streams, versions, and streams of which nothing is known.
 
 

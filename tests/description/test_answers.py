@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote
 
@@ -30,12 +31,14 @@ from gateway.eventlog.memory.log import MemoryLog
 from gateway.limits.port import AWAY, Client, LimitReached
 from gateway.model.record import NewRecord
 from gateway.routes import events, parameters
+from gateway.routes.admission import COUNTED_APART, MOST_PARAMETERS, UNCOUNTED
 from gateway.routes.rates import RateRoutes
 from gateway.server.connections import ConnectionBounds
 from tests.description.kit import Record, operations
 from tests.routes.intake import IntakeSite, Log, bare, change, intake
 from tests.routes.kit import PATIENCE, position, running
 from tests.routes.tokens import bearer, serving
+from tests.routes.viewing import viewing
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -176,6 +179,7 @@ async def test_each_status_of_what_is_read_can_be_had(site: IntakeSite, monkeypa
     monkeypatch.setattr(site.site.gateway, "draining", True)
     assert record.add(await client.get("/readyz")).status_code == 503
     await shared_by_all(site, record, monkeypatch)
+    await refused_before(record)
     async with running(trusted_proxies=("127.0.0.1",), limit_streams_per_address=1) as other:
         headers = {"x-forwarded-for": "198.51.100.1"}
         async with other.stream("/v2/stream/wide", headers=headers):
@@ -190,6 +194,31 @@ async def test_each_status_of_what_is_read_can_be_had(site: IntakeSite, monkeypa
         if method == "get":
             told = {int(status) for status in operation["responses"]} - {431, 500}
             assert record.seen[path, method] - {431, 500} == told, path
+
+
+async def refused_before(record: Record) -> None:
+    """What is refused before it is looked at: many parameters, and requests that come too fast."""
+    async with running(limit_requests=0.01, trusted_proxies=("127.0.0.1",)) as site:
+        for template, method, operation in operations(record.document):
+            path, counted = template, not template.startswith(COUNTED_APART) and template not in UNCOUNTED
+            for one in operation.get("parameters", ()):
+                if one["in"] == "path":
+                    path = path.replace("{" + one["name"] + "}", quote(one.get("example", "x"), safe=""))
+            headers = {"x-forwarded-for": "198.51.100.1"}
+            many = await site.client.request(method, f"{path}?{'&' * MOST_PARAMETERS}", headers=headers)
+            assert record.add(many).status_code == 400
+            if not counted:
+                continue
+            answers = [await site.client.request(method, path, headers=headers) for _ in range(2)]
+            assert record.add(answers[-1]).status_code == 429
+
+
+async def test_what_is_refused_before_it_is_looked_at_is_described(site: IntakeSite, tmp_path: Path) -> None:
+    await refused_before(Record(await described(site)))
+    async with viewing(tmp_path) as views:
+        record = Record((await views.site.client.get("/openapi.json")).json())
+        await refused_before(record)
+        assert record.seen["/v2/views/pages/{wiki}/{title}", "get"] == {400, 429}
 
 
 async def counts_answer(site: IntakeSite, record: Record, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema_rs
@@ -13,6 +15,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
+from gateway.catalog.view import View
 from gateway.description.asyncapi import asyncapi
 from gateway.description.facts import Facts, Limits
 from gateway.description.openapi import openapi
@@ -159,6 +162,19 @@ def test_tokens_are_told_of_where_they_count(facts: Facts) -> None:
     assert openapi(needed)["paths"]["/v1/events"]["post"]["security"] == [{"bearer": []}]
 
 
+def test_tokens_in_the_query_are_told_of_for_views_too(facts: Facts) -> None:
+    view = View("pages", "bare", "bare", ("wiki",))
+    paths = openapi(replace(facts, views=(view,)))["paths"]
+    told = {path: item["get"]["security"] for path, item in paths.items() if path.startswith("/v2/views")}
+    assert len(told) == 4
+    assert all(one == [{}, {"bearer": []}, {"query": []}, {"cookie": []}] for one in told.values())
+
+
+def test_the_server_has_the_path_of_its_address(facts: Facts) -> None:
+    for base, url in ((BASE, "/"), ("https://b.example/gateway/", "/gateway"), ("/", "/")):
+        assert openapi(facts, base)["servers"] == [{"url": url}]
+
+
 def test_the_page_shows_everything_and_runs_nothing(facts: Facts) -> None:
     document = openapi(facts)
     text = page(document, BASE)
@@ -170,4 +186,6 @@ def test_the_page_shows_everything_and_runs_nothing(facts: Facts) -> None:
     for name in document["components"]["schemas"]:
         assert f'id="schema-{name}"' in text
     assert "<script" not in text
+    # A proxy may serve all of it under a path.
+    assert not re.findall('(?:href|src)="/[^"]*', text)
     assert "http" not in text.replace(BASE, "").replace("httphttp", "").split("<style>")[0]

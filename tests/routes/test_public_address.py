@@ -62,6 +62,8 @@ async def test_documents_hold_that_address(path: str) -> None:
 async def test_a_path_of_the_public_address_is_part_of_links() -> None:
     async with running(public_url="https://b.example/gateway/") as site:
         assert '"https://b.example/gateway/v2/schemas/page/edit/latest"' in (await site.get("/v2/streams")).text
+        assert (await site.get("/openapi.json")).json()["servers"] == [{"url": "/gateway"}]
+        assert 'href="openapi.json"' in (await site.get("/docs")).text
 
 
 @pytest.mark.parametrize(

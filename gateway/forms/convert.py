@@ -47,10 +47,14 @@ class SchemaMissing(Exception):
         self.number = number
 
 
+def declared_forms(streams: Iterable[Stream]) -> dict[str, Forms]:
+    """All topics of these streams with their forms; streams over one topic agree in them."""
+    return {topic: Forms(stream.form, stream.key_form) for stream in streams for topic in stream.topics}
+
+
 def forms_of(streams: Iterable[Stream]) -> dict[str, Forms]:
-    """The topics that are not plain JSON, with their forms; streams over one topic agree in them."""
-    found = {topic: Forms(stream.form, stream.key_form) for stream in streams for topic in stream.topics}
-    return {topic: forms for topic, forms in found.items() if forms != PLAIN}
+    """The topics that are not plain JSON, with their forms."""
+    return {topic: forms for topic, forms in declared_forms(streams).items() if forms != PLAIN}
 
 
 def converted(record: Record, forms: Forms, schemas: Schemas) -> Record:

@@ -15,7 +15,6 @@ from multiprocessing import resource_tracker
 from typing import Any, cast
 
 from gateway.observability import telemetry
-from gateway.observability.figures import Figures
 from gateway.process.processing import Declared
 from gateway.process.supervisor import RELOAD_WAIT, STOP_SECONDS, Run, Supervisor
 from gateway.process.worker import TURN
@@ -37,6 +36,11 @@ class Companion(Supervisor):
         """The processes that do not answer, and those that have ended and are started again."""
         return self._told
 
+    @property
+    def lags(self) -> dict[str, int]:
+        """Seconds by which derived streams are behind their sources."""
+        return self._lags
+
     async def take(self, declared: Declared) -> list[str]:
         """Put declarations in force; how the process did, where there is one."""
         if self._thread is None:
@@ -55,7 +59,7 @@ class Companion(Supervisor):
     async def exposition(self) -> bytes:
         """The metrics of both processes."""
         telemetry.tally.publish()
-        others: list[Figures] = [self._ended, *(worker.figures for worker in self._workers)]
+        others = self._figures(list(self._workers))
         return await asyncio.to_thread(lambda: telemetry.exposition_of([telemetry.own_figures(), *others]))
 
     async def close(self) -> None:

@@ -15,7 +15,7 @@ from gateway.catalog.stream import Stream
 from gateway.definitions import Definitions
 from gateway.derive.position import digest
 from gateway.errors import ConfigurationError, RestartNeeded
-from gateway.forms.convert import PLAIN, Forms
+from gateway.forms.convert import PLAIN, Forms, declared_forms
 from gateway.process.processing import Declared
 from gateway.rules.rule import Rule
 from gateway.settings.configuration import Configured
@@ -86,6 +86,7 @@ class Reloader:
         self._definitions = definitions
         self._by_timestamp = definitions.catalog.by_timestamp
         self._converts = converts(settings, definitions.catalog)
+        self._forms = declared_forms(definitions.catalog.streams.values())
 
     def read(self) -> Found:
         """The configuration as it is now. Raises ConfigurationError with every mistake, and RestartNeeded with all
@@ -133,6 +134,7 @@ class Reloader:
         self._definitions = found.definitions
         self._rules = found.rules
         self._by_timestamp |= found.definitions.catalog.by_timestamp
+        self._forms |= declared_forms(found.definitions.catalog.streams.values())
 
     def _refused(self, configured: Configured) -> list[str]:
         return [
@@ -145,18 +147,13 @@ class Reloader:
 
     def _rewritten(self, configured: Configured) -> list[str]:
         """Streams whose topics are read in another form already, or that have the first form but JSON."""
-        read = {
-            topic: Forms(stream.form, stream.key_form)
-            for stream in self._definitions.catalog.streams.values()
-            for topic in stream.topics
-        }
         return [
             f"{_place(configured, stream, 'format', 'key_format', 'topics')}{stream.name}: the topic {topic} is read "
             "in another format; restart the gateway to change that"
             for stream in configured.catalog.streams.values()
             for topic in stream.topics
             for asked in [Forms(stream.form, stream.key_form)]
-            if read.get(topic, asked if self._converts else PLAIN) != asked
+            if self._forms.get(topic, asked if self._converts else PLAIN) != asked
         ]
 
     def _changed(self, configured: Configured) -> list[str]:

@@ -58,10 +58,14 @@ def stop_on_signals(output_blocks: bool = False) -> asyncio.Event:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     supervisor = multiprocessing.parent_process()
+    signalled = False
 
     def on_signal(number: int) -> None:
-        if stop.is_set() and supervisor is None:
+        nonlocal signalled
+        # Not whether it is set: a drain that the admin port asked for sets it, too, and is no reason to end at once.
+        if signalled and supervisor is None:
             os._exit(128 + number)
+        signalled = True
         stop.set()
 
     def on_orphaned(sentinel: int) -> None:
@@ -295,7 +299,12 @@ async def operating(
         try:
             async with reloading_at_hang_up(reload):
                 own = gateway.operations(reload, stop.set)
-                yield replace(own, exposition=companion.exposition, workers=lambda: companion.told)
+                yield replace(
+                    own,
+                    exposition=companion.exposition,
+                    workers=lambda: companion.told,
+                    lags=lambda: companion.lags,
+                )
         finally:
             await companion.close()
     else:

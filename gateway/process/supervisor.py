@@ -18,6 +18,7 @@ import multiprocessing
 import pickle
 import queue
 import signal
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -78,12 +79,17 @@ class Supervisor:
         self._inbox: queue.SimpleQueue[tuple[Worker, bytes]] = queue.SimpleQueue()
         self._ended = Figures()
         """The counts of workers that have ended."""
+        self._counting = threading.Lock()
+        """Held while counts pass from a worker to those of the ended: another thread may ask for both."""
         self._told: tuple[list[str], list[str]] = ([], [])
         """The workers that do not answer, and those that have ended, as last reported to all."""
         self._lags: dict[str, int] = {}
         """How far derived streams are behind their sources, as last reported to all."""
         self._looked = time.monotonic()
-        self._stopping: list[int] = []
+        self._signals: list[int] = []
+        """The signals to end, as they came: the second ends the workers at once."""
+        self._draining = False
+        """Whether the process ends in order, also without a signal."""
         self._failure = 0
         """The exit status, where the workers are why the process ends."""
         self._hung_up = False
@@ -93,7 +99,7 @@ class Supervisor:
     def run(self) -> int:
         """Until a signal; returns the exit status."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda number, _: self._stopping.append(number))
+            signal.signal(number, lambda number, _: self._signals.append(number))
         signal.signal(signal.SIGHUP, self._on_hang_up)
         resource_tracker.ensure_running()  # which would lift the block of signals when the first worker starts
         self._workers = [self._start(number) for number in range(self._settings.workers)]
@@ -104,6 +110,10 @@ class Supervisor:
             if self._hung_up or self._asking:
                 self._reload()
         return self._stop()
+
+    @property
+    def _stopping(self) -> bool:
+        return self._draining or bool(self._signals)
 
     def _on_hang_up(self, *_: object) -> None:
         self._hung_up = True
@@ -183,8 +193,7 @@ class Supervisor:
         kind, why = cause(worker.process.exitcode, worker.asked)
         telemetry.worker_ended(kind)
         worker.post.close()
-        self._ended.add_counts(worker.figures)
-        worker.figures = Figures()
+        self._keep_counts(worker)
         # Another begins with the definitions that are in force then.
         worker.status = RELOADED
         self._asking = [one for one in self._asking if one is not worker]
@@ -206,7 +215,7 @@ class Supervisor:
         """It has ended as it was told to. What it has counted stays."""
         logger.info("%s has ended: nothing is left to do", worker.told)
         worker.post.close()
-        self._ended.add_counts(worker.figures)
+        self._keep_counts(worker)
         self._workers.remove(worker)
         self._start_processing()  # where a reload has declared something meanwhile
 
@@ -214,7 +223,7 @@ class Supervisor:
         """End the process with this status, since a worker has ended and no other makes sense."""
         worker.due = float("inf")
         self._failure = status
-        self._stopping.append(signal.SIGTERM)
+        self._draining = True
 
     def _tell_workers(self) -> None:
         """Let all know which of them do not answer, and which are not there, where that has changed."""
@@ -241,7 +250,8 @@ class Supervisor:
         kind, *rest = said
         if kind == "alive":
             worker.beats += 1
-            worker.figures = rest[0]
+            if worker.due is None:  # else its counts are among those of the ended
+                worker.figures = rest[0]
             if worker.beats == 1 and any(self._told):
                 self._send(worker, pickle.dumps(("workers", *self._told)))
             if worker.beats == 1 and worker.serves and self._lags:
@@ -249,13 +259,16 @@ class Supervisor:
         elif kind == "figures":
             self._send(worker, pickle.dumps(("figures", rest[0], self._others(worker))))
         elif kind == "reload":
-            self._asking.append(worker)
+            if self._stopping:
+                self._answer([worker], None)
+            else:
+                self._asking.append(worker)
         elif kind == "drain":
-            self._stopping.append(signal.SIGTERM)
+            self._draining = True
         elif kind == "connections":
             self._tell_all(("list", worker.number, *rest))
             for other in self._servers():
-                if other.due is not None or other.is_silent:
+                if other.due is not None or other.has_ended or other.is_silent:
                     self._send(worker, pickle.dumps(("rows", other.number, rest[0], ([], 0))))
         elif kind == "rows":
             asker, *table = rest
@@ -265,9 +278,18 @@ class Supervisor:
 
     def _others(self, asker: Worker) -> list[Figures]:
         """The figures of all processes but one; of those that do not answer the counts alone."""
-        others = [worker for worker in self._workers if worker is not asker]
-        told = [Figures(one.figures.counts) if one.is_silent else one.figures for one in others]
-        return [telemetry.own_counts(), self._ended, *told]
+        return [telemetry.own_counts(), *self._figures([one for one in self._workers if one is not asker])]
+
+    def _figures(self, workers: list[Worker]) -> list[Figures]:
+        """The figures of these, and what those that have ended have counted. Called from any thread."""
+        with self._counting:
+            told = [Figures(one.figures.counts) if one.is_silent else one.figures for one in workers]
+            return [Figures(dict(self._ended.counts)), *told]
+
+    def _keep_counts(self, worker: Worker) -> None:
+        with self._counting:
+            self._ended.add_counts(worker.figures)
+            worker.figures = Figures()
 
     def _servers(self) -> list[Worker]:
         return [worker for worker in self._workers if worker.serves]
@@ -330,6 +352,7 @@ class Supervisor:
             self._send(worker, message)
 
     def _stop(self) -> int:
+        """End all in order, and report what they tell until then; returns the exit status."""
         # The interpreter gives up its handlers before it ends.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         for worker in self._workers:
@@ -337,7 +360,7 @@ class Supervisor:
             if worker.is_silent:
                 worker.kill()
         deadline = time.monotonic() + self._settings.drain_time + STOP_SECONDS
-        running = self._wait_for(self._workers, lambda: len(self._stopping) > 1 or time.monotonic() > deadline)
+        running = self._wait_for(self._workers, lambda: len(self._signals) > 1 or time.monotonic() > deadline)
         for worker in running:
             logger.warning("%s has not ended yet, and is killed", worker.told)
             worker.kill()
@@ -346,11 +369,10 @@ class Supervisor:
             logger.error("%s was killed, and does not end%s", worker.told, worker.state)
         if self._failure:
             return self._failure
-        return 0 if len(self._stopping) == 1 else 128 + self._stopping[-1]
+        return 128 + self._signals[-1] if len(self._signals) > 1 else 0
 
-    @staticmethod
-    def _wait_for(workers: list[Worker], enough: Callable[[], bool]) -> list[Worker]:
-        """Wait until they have ended, or it is enough; returns those that have not."""
+    def _wait_for(self, workers: list[Worker], enough: Callable[[], bool]) -> list[Worker]:
+        """Listen until they have ended, or it is enough; returns those that have not."""
         while (running := [worker for worker in workers if not worker.has_ended]) and not enough():
-            time.sleep(LOOK_SECONDS)
+            self._listen(LOOK_SECONDS)
         return running

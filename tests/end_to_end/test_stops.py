@@ -8,11 +8,12 @@ import signal
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.end_to_end.conftest import Launch, Serve
 from tests.end_to_end.embedded import CONFIGURATION, STREAM, STREAMS, eventually_printed, lines, produce
-from tests.end_to_end.process import eventually
+from tests.end_to_end.process import WAIT, eventually
 from tests.end_to_end.stream import Client
 from tests.services.kafka import free_port
 
@@ -118,6 +119,27 @@ async def test_a_second_signal_ends_at_once(serve: Serve, client: Client, log: s
     await eventually_printed(lambda: any(stream.over for stream in streams))
     gateway.terminate()
     assert await gateway.ended() == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_signal_after_a_drain_ends_in_order(serve: Serve, client: Client, log: str, workers: int) -> None:
+    """As a service manager's, after a hook that has asked for the drain."""
+    gateway = await serve(STREAMS, log, drain_time=5, workers=workers)
+    streams = [await client.stream(gateway.port, "numbers") for _ in range(10)]
+    async with httpx.AsyncClient(timeout=WAIT, trust_env=False) as admin:
+        for _ in range(2):
+            assert (await admin.post(f"http://127.0.0.1:{gateway.admin_port}/-/drain")).status_code == 202
+
+    async def drains() -> bool:
+        return f"gateway_draining {workers:.1f}" in await gateway.metrics()
+
+    await eventually(drains, "all of it drains")
+    assert not all(stream.over for stream in streams)
+    gateway.terminate()
+    assert await gateway.ended() == 0
+    for stream in streams:
+        await stream.end()
+        assert stream.complete
 
 
 async def test_an_interrupt_while_the_workers_start(serve: Serve, log: str) -> None:

@@ -209,6 +209,19 @@ def test_the_form_of_a_topic_that_is_read_stays(tmp_path: Path) -> None:
     workspace.reload()
 
 
+def test_the_form_of_a_topic_stays_though_no_stream_names_it_for_a_while(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, {"one": {"topics": ["a"], "format": "cloudevents"}, "two": {"topics": ["b"]}})
+    workspace.write({"three": {}})
+    workspace.reload()
+    workspace.write({"three": {}, "one": {"topics": ["a"]}, "two": {"topics": ["b"], "format": "cloudevents"}})
+    assert [line.partition(": ")[2] for line in workspace.refused()] == [
+        f"{name}: the topic {topic} is read in another format; restart the gateway to change that"
+        for name, topic in (("one", "a"), ("two", "b"))
+    ]
+    workspace.write({"one": {"topics": ["a"], "format": "cloudevents"}, "two": {"topics": ["b"]}})
+    assert workspace.reload()["streams"] == {"added": ["one", "two"], "removed": ["three"], "changed": []}
+
+
 def test_the_first_form_but_json_waits_for_a_restart(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, {"one": {"topics": ["a"]}})
     workspace.write({"one": {"topics": ["a"]}, "two": {"topics": ["b"], "format": "cloudevents"}})

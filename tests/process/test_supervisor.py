@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import threading
+import time
 from multiprocessing.connection import Connection
 from typing import Any, cast
 
@@ -258,6 +259,27 @@ def test_a_worker_that_cannot_serve_ends_the_process_at_once() -> None:
     assert supervisor._stopping
     assert supervisor._failure == 1
     assert supervisor.started == [0, 1]
+
+
+def test_those_that_end_report_until_then() -> None:
+    supervisor = Supervised(definitions("new"), 3)
+    supervisor.alive(1, Figures({KEY: 2.0}, {GAUGE: 1.0}))
+    supervisor.process(2).exitcode = 0
+    line = supervisor.lines[0]
+    for question in (("drain",), ("reload",), ("figures", 1), ("connections", 1, "lag", 10)):
+        line.send(question)
+    heard: list[Any] = []
+    deadline = time.monotonic() + PATIENCE
+    while len(heard) < 4 and time.monotonic() < deadline:
+        supervisor._wait_for(supervisor._workers[:1], line.poll)
+        heard.append(line.recv())
+    answers = {kind: rest for kind, *rest in heard}
+    assert answers["answer"] == [None]
+    assert any(figures.gauges for figures in answers["figures"][1])
+    assert answers["list"] == [0, 1, "lag", 10]
+    assert answers["rows"] == [2, 1, ([], 0)]
+    assert supervisor._stopping
+    assert supervisor._signals == []
 
 
 class Processed(Supervised):

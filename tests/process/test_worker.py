@@ -87,7 +87,7 @@ def test_a_stop_waits_for_no_status_that_is_lost() -> None:
     pid = started("/bin/true")
     os.waitpid(pid, 0)
     lost = supervisor._workers[1].process = cast(Any, Believed(pid))
-    supervisor._stopping.append(signal.SIGTERM)
+    supervisor._signals.append(signal.SIGTERM)
     begun = time.monotonic()
     assert supervisor._stop() == 0
     assert time.monotonic() - begun < 1
@@ -102,7 +102,7 @@ def test_a_stop_waits_for_nobody_whom_nothing_ends(
     supervisor = Supervised(definitions("new"), 2)
     pid = running()
     held = supervisor._workers[1].process = cast(Any, Believed(pid))
-    supervisor._stopping += [signal.SIGINT, signal.SIGINT]
+    supervisor._signals += [signal.SIGINT, signal.SIGINT]
     try:
         assert supervisor._stop() == 128 + signal.SIGINT
     finally:

@@ -140,9 +140,9 @@ class Keeper:
         run, keep = self._threads.run, self._stream.keep
         with suppress(Fenced):  # Another process is doing it.
             columns = await run(UPKEEP_SECONDS, self._table.prepare, self._wanted)
-            while await self._merge(columns, stop, everything) and everything and not stop.is_set():
+            while not stop.is_set() and await self._merge(columns, stop, everything) and everything:
                 pass
-            if keep is not None:
+            if keep is not None and not stop.is_set():
                 await run(UPKEEP_SECONDS, drop_outlived, self._table, self._archive, keep, self._clock.now())
 
     async def _merge(self, columns: Columns, stop: asyncio.Event, everything: bool) -> bool:

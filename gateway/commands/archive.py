@@ -24,7 +24,7 @@ from gateway.errors import ConfigurationError, InvalidExpression, LogError
 from gateway.eventlog.port import EventLog
 from gateway.filters.compile import compile_filter
 from gateway.observability.logs import configure_logging
-from gateway.process.serve import stop_on_signals
+from gateway.process.serve import INTERRUPTED, stop_on_signals
 from gateway.settings.configuration import Configured, configure
 from gateway.settings.table import BY_KEY
 from gateway.text import counted
@@ -58,7 +58,7 @@ def run(streams: tuple[str, ...], once: bool, **flags: Any) -> None:
     servers, unless `processing` is off. With --once and no STREAMS, the tables of streams that are archived no longer
     are looked after, too.
 
-    Exit status: 0; with --once, 1 where something could not be archived.
+    Exit status: 0; with --once, 1 where something could not be archived, and 130 where a signal ended it.
     """
     configured, definitions, named = _read(flags, streams)
     chosen = _archived(configured, named)
@@ -78,6 +78,8 @@ def run(streams: tuple[str, ...], once: bool, **flags: Any) -> None:
         done = True
         for stream in chosen:
             done &= await Keeper(stream, schemas, own, options, clock, shop.threads).turn(stop)
+            if stop.is_set():
+                return _interrupted()
         return 0 if done else 1
 
     end_with_log(configured, "gateway", work)
@@ -118,6 +120,8 @@ def compact(streams: tuple[str, ...], **flags: Any) -> None:
 
     Archiving does this by itself. This command also merges the files of the day that is being written, and the tables
     of streams that are archived no longer.
+
+    Exit status: 0, 1 where the log or an archive failed, or 130 where a signal ended it.
     """
     configured, definitions, named = _read(flags, streams)
     chosen = _with_tables(configured, named)
@@ -130,6 +134,8 @@ def compact(streams: tuple[str, ...], **flags: Any) -> None:
         for stream in chosen:
             keeper = Keeper(stream, schemas, log_itself(log), options, SystemClock(), shop.threads)
             await keeper.upkeep(stop, everything=True)
+            if stop.is_set():
+                return _interrupted()
             click.echo(f"{stream.name}: {counted(await keeper.vacuum(), 'file')} deleted", err=True)
         return 0
 
@@ -167,6 +173,12 @@ def erase(stream: str, key: str | None, expression: str | None, now: bool, **fla
         return 0
 
     end_with_log(configured, "gateway", work)
+
+
+def _interrupted() -> int:
+    """Says that work is left; returns the exit status."""
+    click.echo("gateway archive: interrupted; not everything was done", err=True)
+    return INTERRUPTED
 
 
 def _read(flags: dict[str, Any], names: tuple[str, ...]) -> tuple[Configured, Definitions, list[Stream]]:

@@ -28,6 +28,7 @@ from gateway.rules.rule import Rule
 from gateway.rules.run import chosen
 from gateway.settings.configuration import Configured, configure
 from gateway.settings.table import BY_KEY
+from gateway.text import printable_json
 
 TESTS = "*.rules.yaml"
 """Files beside the configuration that hold tests of its rules."""
@@ -84,10 +85,12 @@ def run(names: tuple[str, ...], **flags: Any) -> None:
 def dead(name: str, **flags: Any) -> None:
     """Print the dead events of RULE as newline-delimited JSON, the oldest of each partition first."""
     configured, _, (rule,) = _read(flags, (name,))
+    # They hold what strangers sent, and that may steer a terminal. Programs get the stored bytes.
+    shown: Callable[[bytes], bytes] = printable_json if sys.stdout.isatty() else bytes
 
     async def work(log: EventLog) -> int:
         async for record, _ in dead_events(log, rule, configured.catalog):
-            click.echo(one_line(record.value or b""))
+            click.echo(shown(one_line(record.value or b"")))
         return 0
 
     end_with_log(configured, "gateway rules", work)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gateway.errors import BadRecord
-from gateway.forms.frame import HEAD, MAGIC, schema_id
+from gateway.forms.frame import HEAD, schema_id
 from gateway.model.event import parse_event
 from gateway.model.record import Record
 from gateway.text import printable
@@ -27,7 +27,8 @@ def form_of(record: Record) -> str | None:
     value = record.value
     if value is None:
         return None
-    if len(value) > HEAD and value[0] == MAGIC:
+    # Registries count from 1; the id 0 is seen where numbers of 8 bytes are taken for frames (Kafka's Long).
+    if len(value) > HEAD and frame_id(record):
         return FRAMED
     try:
         event = parse_event(value)

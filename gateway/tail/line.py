@@ -9,6 +9,7 @@ import orjson
 from rich.cells import cell_len
 from rich.text import Text
 
+from gateway.filters.fields import written_json
 from gateway.tail.columns import LONGEST_VALUE, Path, flags, look_up
 from gateway.tail.local_time import show_local_time
 from gateway.text import printable
@@ -74,7 +75,16 @@ def _shown(value: Any) -> str:
         text = value
     elif value is None:
         return "–"
+    elif isinstance(value, int):
+        text = str(value).lower()
     else:
-        text = orjson.dumps(value).decode() if not isinstance(value, int) else str(value).lower()
+        text = _json_text(value)
     text = printable(" ".join(text[: 4 * LONGEST_VALUE].split()))
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
+
+
+def _json_text(value: Any) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # orjson writes no lone surrogates, and nothing that is nested deep.
+        return written_json(value)

@@ -264,6 +264,29 @@ def test_an_erasure_names_what_is_made_of_the_stream(place: Path) -> None:
     assert "the topics" not in last
 
 
+def test_who_interrupts_is_told_that_work_is_left(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asyncio.run(fill(place))
+    assert gateway(place, "archive", "run", "--once").exit_code == 0
+
+    def stopped() -> asyncio.Event:
+        stop = asyncio.Event()
+        stop.set()
+        return stop
+
+    def deleting(*arguments: object) -> None:
+        raise AssertionError("it goes on after the signal")
+
+    monkeypatch.setattr("gateway.commands.archive.stop_on_signals", stopped)
+    monkeypatch.setattr("gateway.archive.upkeep.vacuum", deleting)
+    monkeypatch.setattr("gateway.archive.upkeep.drop_outlived", deleting)
+    path = place / "gateway.yaml"
+    path.write_text(path.read_text().replace("partitions: 2", "partitions: 2, keep: 1d"))
+    for command in (["run", "--once"], ["compact"]):
+        ended = gateway(place, "archive", *command)
+        assert ended.exit_code == 130, ended.output
+        assert ended.stderr.endswith("gateway archive: interrupted; not everything was done\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

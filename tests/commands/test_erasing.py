@@ -15,7 +15,7 @@ from gateway.commands.erasing import Matcher, erase_everywhere
 from gateway.definitions import Definitions
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.filters.compile import compile_filter
-from gateway.model.record import NewRecord
+from gateway.model.record import NewRecord, Record
 from gateway.schemas.repository import SchemaRepository
 from gateway.settings.table import Settings
 from gateway.state.files import path_of
@@ -88,3 +88,27 @@ def test_a_matcher_needs_either_a_key_or_a_filter() -> None:
     for key, where in ((None, None), (b"a", compile_filter("true"))):
         with pytest.raises(ValueError, match="either a key or a filter"):
             Matcher(key, where)
+
+
+BOB = [rb'{"user":"Bob","t":"\ud83d"}', b'{"user":"Bob","n":1e400}', b'{"user":"Bob"}']
+"""What streams deliver, though orjson alone reads only the last."""
+
+
+@pytest.mark.parametrize(
+    ("value", "matches"), [*((value, True) for value in BOB), (b"[1]", False), (b"x", False), (None, False)]
+)
+def test_a_filter_finds_all_that_streams_deliver(value: bytes | None, matches: bool) -> None:
+    matcher = Matcher(None, compile_filter('event.user == "Bob"'))
+    assert matcher(Record("pages", 0, 0, 1, None, value)) is matches
+
+
+async def test_all_that_a_filter_finds_is_erased(tmp_path: Path) -> None:
+    log = MemoryLog()
+    log.create_topic("pages")
+    log.append_now("pages", [NewRecord(value, b"a") for value in (*BOB, b"x", b'{"user":"Ada"}')])
+    said: list[str] = []
+    settings = Settings(view_directory=str(tmp_path))
+    matcher = Matcher(None, compile_filter('event.user == "Bob"'))
+    definitions = Definitions(Catalog([PAGES]), SchemaRepository(()))
+    await erase_everywhere(PAGES, definitions, (), log, settings, matcher, False, said.append)
+    assert said[0] == "log: 3 records emptied"

@@ -91,6 +91,7 @@ def test_a_name_that_is_no_text_is_left_out() -> None:
         (record(b"x", ("ce_specversion", b"1.0")), "cloudevents"),
         (record(b"\0\0\0\0\7abc"), FRAMED),
         (record(b"\0\0\0\0\7"), None),
+        (record(bytes(7) + b"\x2a"), None),
         (record([1]), None),
         (record(b"text"), None),
         (record(None), None),

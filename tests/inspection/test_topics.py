@@ -164,6 +164,16 @@ async def test_the_newest_of_all_partitions_are_found_behind_markers() -> None:
     assert (await newest(log, "x", 2, 1)).trouble is not None
 
 
+async def test_a_survey_leaves_out_numbers_of_eight_bytes() -> None:
+    """Their first five look like a registry's frame, but for the id: no schema has 0."""
+    log = Listing("numbers", "orders")
+    log.put("numbers", bytes(7) + b"\x2a", bytes(7) + b"\x2b")
+    log.put("orders", b'{"n": 1}')
+    drafts, _ = await survey(log, (), None)
+    assert [(one.topic, one.form) for one in drafts] == [("numbers", None), ("orders", "json")]
+    assert "of no known form" in drafts[0].why
+
+
 async def test_a_survey_for_drafts() -> None:
     log = Listing("orders", "other", "__offsets", "framed", "text", "empty", "mixed", "deleted")
     log.put("orders", b'{"n": 1}')

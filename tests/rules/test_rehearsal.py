@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
 from gateway.catalog.document import Findings
 from gateway.commands.cli import main
+from gateway.eventlog.sqlite.log import SqliteLog
+from gateway.model.record import NewRecord
 from gateway.rules.rehearsal import differences, read_rehearsals, rehearse
+from gateway.rules.tries import Tries
 from tests.rules.kit import CATALOG, PURGE, SCHEMAS, rule_of
 
 ROOT = Path(__file__).parents[2]
@@ -136,6 +141,29 @@ def test_a_command_says_what_is_wrong(arguments: list[str], told: str, tmp_path:
     result = CliRunner().invoke(main, ["rules", *arguments, "--config", str(config)])
     assert result.exit_code == 1
     assert told in result.output
+
+
+async def _put_dead(path: Path, value: bytes) -> None:
+    log = SqliteLog(path)
+    await log.open()
+    await log.create("wiki.purge-dead")
+    tries = Tries("purge", "wiki.page-create", 0, 0, 1)
+    await log.append("wiki.purge-dead", [NewRecord(value, headers=(tries.header(),))])
+    await log.close()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_dead_events_steer_no_terminal(terminal: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs get the stored bytes, on one line."""
+    config, text = tmp_path / "gateway.yaml", "a\x9b2J\u202eb"
+    config.write_text(CONFIGURATION + f"\nlog: sqlite:///{tmp_path}/events.db\n")
+    asyncio.run(_put_dead(tmp_path / "events.db", f'{{"raw_event":\n"{text}"}}'.encode()))
+    output = SimpleNamespace(stdout=SimpleNamespace(isatty=lambda: terminal))
+    monkeypatch.setattr("gateway.commands.rules.sys", output)
+    result = CliRunner().invoke(main, ["rules", "dead", "purge", "--config", str(config)])
+    assert result.exit_code == 0, result.output
+    shown = r"a\u009b2J\u202eb" if terminal else text
+    assert result.stdout_bytes == f'{{"raw_event": "{shown}"}}\n'.encode()
 
 
 def test_check_reads_rules(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.model.event import parse_event
 from gateway.tail.columns import suggest
 from gateway.tail.line import WIDEST, LineWriter
 
@@ -79,3 +80,11 @@ def test_a_giant_event_takes_a_line_and_no_time(event: dict[str, Any]) -> None:
     assert time.thread_time() - begun < 2
     assert len(line.plain) < 2_500
     assert line.plain.isprintable()
+
+
+def test_what_orjson_does_not_write_takes_a_line_too() -> None:
+    deep = parse_event(b'{"a":' + b"[" * 255 + b"]" * 255 + b"}")
+    line = LineWriter(stream=False).line(deep, NOW, "s", [("a",)], True, NOW)
+    assert line.plain == "12:57:14.550Z  " + "[" * 79 + "…"
+    line = LineWriter(stream=False).line({"a": ["\ud800"], "b": "\ud800"}, NOW, "s", [("a",), ("b",)], True, NOW)
+    assert line.plain == r'12:57:14.550Z  ["\ud800"]  \ud800'

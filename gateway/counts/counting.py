@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from sys import getsizeof
 from typing import NamedTuple
 
 from gateway.archive.log import ArchivedLog, HeldFile
@@ -113,8 +114,9 @@ class Counting:
         return found.tally
 
     def keep(self, key: Key, tally: Tally) -> None:
-        """Remember what a block has."""
-        self._kept.put(key, _Kept(tally, self.clock.monotonic() + KEPT_SECONDS), tally.size)
+        """Remember what a block has. Its key has the texts of the query, which nobody else may keep any more."""
+        texts = sum(map(getsizeof, (key.filter or "", *(key.by or ()))))
+        self._kept.put(key, _Kept(tally, self.clock.monotonic() + KEPT_SECONDS), tally.size + texts)
 
 
 def _is_lost(key: Key, lost: Lost) -> bool:

@@ -37,6 +37,8 @@ PARSED_SEGMENTS = 4
 PARSED_BYTES = 16 * 1024 * 1024
 """History segments of which the parsed events are kept, and their bytes, for the filters of those who come at the same
 time. Parsed events are large: to keep those that nobody looks at costs a third of the time of a replay."""
+PLACE_OVERHEAD = 100
+"""Bytes that an offset of one partition costs where it is remembered."""
 FETCH_SECONDS = 1.0
 """The longest wait of one call to the log."""
 IDLE_SECONDS = 10.0
@@ -151,7 +153,8 @@ class Past:
                 await frontier.close()
                 return segment
             if segment.positions != positions:
-                self._segments.put(key, segment, segment.size)
+                places = len(positions) + len(segment.positions)  # of the key, and of the end
+                self._segments.put(key, segment, segment.size + places * PLACE_OVERHEAD)
             await self._leave((frozenset(segment.positions.items()), key[1]), frontier)
             return segment
 

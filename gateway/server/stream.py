@@ -100,7 +100,8 @@ class StreamConnection(asyncio.Protocol):
         self._head = head
 
     def _send(self, data: bytes) -> None:
-        if not self.gone.done():
+        # One that breaks is closing at once, and gone a turn of the loop later; asyncio warns of each write until then.
+        if not self.gone.done() and not self.transport.is_closing():
             head, self._head = self._head, b""
             self.transport.write(head + data)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from gateway.demo.wiki import WikiSample
 from gateway.model.record import NewRecord
 from tests.attacks.force import Force, get, stream
+from tests.speed import slowness
 
 MEGABYTE = 1 << 20
 PLAIN, HOSTILE = "plain", "hostile"
@@ -137,10 +138,11 @@ async def flood(force: Force) -> None:
 
 
 async def oversized(force: Force) -> None:
-    """Values of megabytes, of a hundred thousand members, of blanks."""
+    """Values of megabytes, of a hundred thousand members, of blanks. They take most of a core's time: a slower one is
+    given fewer, as it is given more time for each."""
     values = itertools.cycle(list(large()))
     records = ((topic, NewRecord(value)) for value in values for topic in (PLAIN, HOSTILE))
-    await asyncio.gather(_write(force, records, 0.2), _read(force, "plain,hostile"))
+    await asyncio.gather(_write(force, records, 0.2 * slowness()), _read(force, "plain,hostile"))
 
 
 async def times(force: Force) -> None:

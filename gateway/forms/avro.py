@@ -288,14 +288,21 @@ class _Compiler:
 
         def read(source: _Source) -> Any:
             value = source.take(size)
-            return b64encode(value).decode() if convert is None else convert(value)
+            return b64encode(value).decode() if convert is None else _counted(source, convert(value))
 
         self._name(schema, namespace, read)
         return read
 
 
 def _converted(read: Read, convert: Callable[[Any], Any]) -> Read:
-    return lambda source: convert(read(source))
+    return lambda source: _counted(source, convert(read(source)))
+
+
+def _counted(source: _Source, value: Any) -> Any:
+    """What was made of a value; the text of a decimal may be ten thousand times as long."""
+    if isinstance(value, str):
+        source.spend(len(value))
+    return value
 
 
 def _blocks(source: _Source) -> int:

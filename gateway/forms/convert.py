@@ -14,6 +14,7 @@ from gateway.forms.cloudevents import record_event
 from gateway.forms.frame import schema_id
 from gateway.forms.schema import KINDS, Schema, expected
 from gateway.model.record import Record
+from gateway.observability import telemetry
 from gateway.text import printable
 
 
@@ -65,6 +66,12 @@ def converted(record: Record, forms: Forms, schemas: Schemas) -> Record:
         value = _value(record, forms.value, schemas)
     except BadRecord as error:
         return record._replace(value=b"", headers=(), fault=printable(str(error)))
+    except SchemaMissing:
+        raise
+    except Exception as error:
+        # A mistake of our own, or of a library, is the trouble of this record and of no other.
+        telemetry.mistake("forms", error)
+        return record._replace(value=b"", headers=(), fault=f"an internal error ({type(error).__name__})")
     # Those of CloudEvents have become members.
     return record._replace(value=value, headers=() if forms.value == "cloudevents" else record.headers)
 

@@ -94,7 +94,7 @@ class ProtobufReader:
         try:
             json_format.ParseDict(value, message, descriptor_pool=self._pool)
             # Protobuf knows no order of a map; the same event makes the same bytes.
-            data = bytes(message.SerializeToString(deterministic=True))
+            data = bytes(type(message).SerializeToString(message, deterministic=True))
         except Exception as error:
             # Whatever a value of a wrong kind leads to in the library, not only errors of its own.
             raise BadRecord(f"it is no {descriptor.full_name}: {_why(error)}") from None
@@ -110,7 +110,8 @@ class ProtobufReader:
     def _value(self, descriptor: Descriptor, data: bytes, walk: _Walk) -> Any:
         message = self._message(descriptor)
         try:
-            message.ParseFromString(data)
+            # By the class: a field of the message may have the name of a method, and hides it.
+            type(message).ParseFromString(message, data)
         except Exception as error:
             raise BadRecord(f"not a {descriptor.full_name}: {_why(error)}") from None
         return self._converter(descriptor)(message, walk)
@@ -131,10 +132,11 @@ class ProtobufReader:
 
         def convert(message: Message, walk: _Walk) -> dict[str, Any]:
             walk.spend(cost)
+            has = type(message).HasField  # which a field of that name would hide
             return {
                 name: one(getattr(message, name), walk)
                 for name, present, one in members
-                if not present or message.HasField(name)
+                if not present or has(message, name)
             }
 
         self._converters[descriptor.full_name] = convert  # Its members may be of the same type.

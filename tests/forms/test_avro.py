@@ -173,6 +173,18 @@ def test_few_bytes_do_not_become_much_json() -> None:
         AvroReader(schema).read(written("long", 100_000))
 
 
+LONG = {"logicalType": "decimal", "precision": 10_000, "scale": 10_000}
+
+
+@pytest.mark.parametrize("item", [{"type": "fixed", "name": "F", "size": 0, **LONG}, {"type": "bytes", **LONG}])
+def test_few_bytes_do_not_become_long_decimals(item: dict[str, Any]) -> None:
+    reader = AvroReader({"type": "array", "items": item})
+    bare = b"" if item["type"] == "fixed" else b"\0"
+    with pytest.raises(BadRecord, match="far more JSON"):
+        reader.read(written("long", 1_000) + bare * 1_000 + b"\0")
+    assert len(reader.read(written("long", 2) + bare * 2 + b"\0")) == 2
+
+
 @pytest.mark.parametrize(
     "schema",
     [

@@ -52,3 +52,12 @@ def test_a_key_that_is_too_deep_is_a_bad_record(depth: int) -> None:
     assert (record.fault or "").startswith("its key is n")
     record = read(b"{}", nodes(depth), Forms("json", "avro"))
     assert (record.fault or "").startswith("its key: nested")
+
+
+def test_a_mistake_in_a_conversion_is_the_trouble_of_that_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    def convert(_: Schema, value: bytes) -> bytes:
+        raise TypeError("'str' object is not callable")
+
+    monkeypatch.setattr(Schema, "convert", convert)
+    record = read(nodes(1), None, Forms("avro", "string"))
+    assert (record.value, record.fault) == (b"", "an internal error (TypeError)")

@@ -65,6 +65,16 @@ def test_members_have_the_names_and_forms_of_the_contract() -> None:
     assert list(read["by_name"]) == ["a", "z"]
 
 
+def test_a_field_may_have_the_name_of_a_method() -> None:
+    names = ("HasField", "ParseFromString", "SerializeToString", "ListFields", "WhichOneof", "CopyFrom")
+    fields = " ".join(f"string {name} = {number};" for number, name in enumerate(names, 2))
+    text = f'syntax = "proto3"; message M {{ optional string a = 1; {fields} }}'
+    reader = ProtobufReader(ROOT, {ROOT: read_file(ROOT, text)})
+    data = b"".join(bytes([8 * number + 2, 1]) + b"x" for number in range(2, 2 + len(names)))
+    assert reader.read((0,), data) == dict.fromkeys(names, "x")
+    assert reader.read((0,), data + b"\x0a\x01y") == {"a": "y", **dict.fromkeys(names, "x")}
+
+
 def test_members_without_presence_have_their_default() -> None:
     expected = {"name": "", "inners": [], "by_name": {}, "kind": "UNKNOWN", "unsigned": 0}
     assert READER.read((0,), b"") == expected

@@ -271,7 +271,8 @@ def _right(stream: Stream, schemas: SchemaRepository) -> str:
 
 def key_of(event: dict[str, Any], stream: Stream) -> bytes | None:
     """The key of the record: the one field as it is (a text) or as JSON, several as a JSON array. Raises InvalidEvent
-    where a field is missing: without it the event would go to another partition than its like."""
+    where a field is missing, or holds what has no bytes: without it the event would go to another partition than its
+    like."""
     fields = stream.message_key_fields
     if not fields:
         return None
@@ -279,10 +280,12 @@ def key_of(event: dict[str, Any], stream: Stream) -> bytes | None:
     for path, value in zip(fields, values, strict=True):
         if value is None:
             raise InvalidEvent(f"/{path.replace('.', '/')}: it is missing, and the record's key needs it")
-    if len(values) > 1:
-        return orjson.dumps(values)
-    is_text = isinstance(values[0], str) and stream.key_form != "json"
-    return values[0].encode() if is_text else orjson.dumps(values[0])
+    is_text = len(values) == 1 and isinstance(values[0], str) and stream.key_form != "json"
+    try:
+        return values[0].encode() if is_text else orjson.dumps(values if len(values) > 1 else values[0])
+    except (UnicodeEncodeError, TypeError):
+        paths = ", ".join(f"/{path.replace('.', '/')}" for path in fields)
+        raise InvalidEvent(f"{paths}: half of a character, or nested too deep to be the record's key") from None
 
 
 def timestamp_of(event: dict[str, Any], stream: Stream, now_ms: int, ahead_ms: int = TIMESTAMP_AHEAD) -> int:

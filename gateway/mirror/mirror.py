@@ -146,6 +146,8 @@ class Mirror:
             await _cancel([reading])
             self._over = True
             self._arrived.set()
+            # Where the source has ended, what was read is stored, however long the log is away.
+            await asyncio.wait([stopped, writing], return_when=asyncio.FIRST_COMPLETED)
             if stopped.done():
                 # What is read and not stored is read again by the next, from the position that is stored.
                 self._left.set()

@@ -189,6 +189,13 @@ def test_a_missing_part_of_the_key_is_refused() -> None:
         key_of({"page": "x"}, replace(CHANGE, message_key_fields=("page.id",)))
 
 
+@pytest.mark.parametrize("value", ["\ud800", ["\ud800"], {"a": "\ud800"}])
+@pytest.mark.parametrize("fields", [("wiki",), ("wiki", "id")])
+def test_what_has_no_bytes_is_no_key(value: Any, fields: tuple[str, ...]) -> None:
+    with pytest.raises(InvalidEvent, match=r"^/wiki.*: half of a character"):
+        key_of({"wiki": value, "id": 1}, replace(CHANGE, message_key_fields=fields))
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [

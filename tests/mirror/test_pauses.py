@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from gateway.mirror import mirror as module
 from tests.client.server import message
 from tests.mirror.kit import WAIT, Bench, Live, numbers
@@ -77,3 +79,17 @@ async def test_a_stop_while_appends_fail_does_not_wait_for_the_pause(log: Log) -
     assert asyncio.get_running_loop().time() - begun < module.CLOSE_SECONDS / 2
     assert slept == [1]
     assert log.appends == []
+
+
+async def test_what_was_read_is_stored_after_the_source_has_ended(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CLOSE_SECONDS", 0)
+    log.failures = ["lose"] * 5
+    live = Live()
+    bench = Bench(log, live.response)
+    mirror, meter = bench.mirror(sleep=Pauses())
+    live.send(message(0))
+    live.end()
+    async with asyncio.timeout(WAIT):
+        await mirror.run(asyncio.Event())
+    assert meter.events == 1
+    assert numbers(await bench.values(1)) == [0]

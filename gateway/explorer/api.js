@@ -58,13 +58,20 @@ export function reasonOf(error) {
   if (error instanceof DOMException && error.name === "TimeoutError") {
     return "no answer in time: the gateway is slow, or other tabs hold all connections that the browser has for it";
   }
-  return error instanceof TypeError ? "the gateway cannot be reached" : String(error);
+  if (error instanceof TypeError) return "the gateway cannot be reached";
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** What the gateway says where it refuses something. @param {Response} response */
+async function refusalOf(response) {
+  const problem = await response.json().catch(() => ({}));
+  return new Error(problem.detail ?? `the server answered ${response.status}`);
 }
 
 /** @param {string} path */
 async function json(path) {
   const response = await ask(path, "application/json", ANSWER);
-  if (!response.ok) throw new Error(`${path}: ${response.status}`);
+  if (!response.ok) throw await refusalOf(response);
   const date = Date.parse(response.headers.get("date") ?? "");
   if (!Number.isNaN(date) && path.startsWith("/v2/streams")) {
     // Of an answer that a cache has kept, the time is that at which it was made.
@@ -159,7 +166,7 @@ export async function counts({ path, parameters }, { since, until, seconds, by, 
     query.set("values", String(most));
   }
   const response = await ask(`/v2/streams/${names}/counts?${query}`, "application/json", COUNTS, signal);
-  if (!response.ok) throw new Error(`${response.status}`);
+  if (!response.ok) throw await refusalOf(response);
   const answer = await response.json();
   const [from, to] = [Date.parse(answer.from), Date.parse(answer.to)];
   return { from, to, counts: answer.counts, step: seconds * 1000, exact: answer.exact, scanned: answer.scanned, values: answer.values ?? [] };
@@ -176,9 +183,8 @@ export async function tryDeclaration(text, last, signal) {
     body: text,
     signal: AbortSignal.any([signal, AbortSignal.timeout(TRIAL)]),
   });
-  const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(answer.detail ?? `the server answered ${response.status}`);
-  return answer;
+  if (!response.ok) throw await refusalOf(response);
+  return await response.json();
 }
 
 /**

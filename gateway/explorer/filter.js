@@ -6,6 +6,7 @@ import { complete } from "./completion.js";
 import { example } from "./recipes.js";
 import { isWords, searchFilter, wordOf, wordsOf } from "./search.js";
 import { bytes, figures, percent } from "./text.js";
+import { tellMissing } from "./told.js";
 
 const PAUSE = 250; // milliseconds without a key until the server is asked
 
@@ -52,8 +53,8 @@ export class FilterBar {
     byId("clear").addEventListener("click", () => this.source.apply(""));
     byId("cookbook").addEventListener("toggle", async (/** @type {ToggleEvent} */ event) => {
       if (event.newState !== "open") return;
-      const { showCookbook } = await import("./cookbook.js");
-      showCookbook(this.source.fields(), this.source.seen, (filter) => this.#draft(filter));
+      const part = await import("./cookbook.js").catch(tellMissing);
+      part?.showCookbook(this.source.fields(), this.source.seen, (filter) => this.#draft(filter));
     });
   }
 

@@ -15,6 +15,7 @@ const REM = () => Number.parseFloat(getComputedStyle(document.documentElement).f
 /**
  * @typedef {{kind: "time" | "stream" | "path", path: string}} Column `path` of a member, else what the column is called.
  * @typedef {{path: string, descending: boolean}} Sorting
+ * @typedef {{path: string, index: number, isMenu: boolean}} Focused
  * @typedef {{
  *   sort: (path: string) => void,
  *   menu: (anchor: HTMLElement, path: string) => void,
@@ -42,9 +43,27 @@ export class Heads {
 
   /** @param {Column[]} columns @param {Sorting | null} sorting */
   show(columns, sorting) {
+    const focused = this.#focused();
     this.#columns = columns;
     this.row.replaceChildren(...columns.map((column, index) => this.#cell(column, index, sorting)));
     this.layOut();
+    if (focused !== null) this.#focus(focused);
+  }
+
+  /** Which button has the focus: heads that are made anew would throw it out of the table. @returns {Focused | null} */
+  #focused() {
+    const { activeElement } = document;
+    const index = [...this.row.children].findIndex((cell) => cell.contains(activeElement));
+    if (index < 0) return null;
+    return { path: this.#columns[index].path, index, isMenu: activeElement?.classList.contains("more") ?? false };
+  }
+
+  /** @param {Focused} focused Of a column that is gone, the one in its place has the focus. */
+  #focus({ path, index, isMenu }) {
+    const place = this.#columns.findIndex((column) => column.path === path);
+    const cell = this.row.children[place < 0 ? Math.min(index, this.#columns.length - 1) : place];
+    const button = cell?.querySelector(isMenu ? ".more" : ".name") ?? cell?.querySelector("button") ?? this.row.querySelector("button");
+    /** @type {HTMLElement | null} */ (button)?.focus({ preventScroll: true });
   }
 
   layOut() {

@@ -11,7 +11,7 @@ import { planned, without } from "./plan.js";
 import { emptyWords, isCaughtUp, NO_STREAM, statusOf } from "./status.js";
 import { EventStore, MOST_EVENTS } from "./store.js";
 import { Table } from "./table.js";
-import { sayState, showFigures, showKept, tellGap } from "./told.js";
+import { sayState, showFigures, showKept, tellGaps, tellNotice } from "./told.js";
 import { parseTime, writeTime } from "./times.js";
 import { startWorker } from "./start.js";
 
@@ -48,7 +48,10 @@ export class LiveView {
   /** Ends what is asked for the view. */
   #asking = new AbortController();
   #sorts = false;
-  #completing = false;
+  /** The view of which as much as there is room for is being fetched. @type {AbortSignal | null} */
+  #completing = null;
+  /** What is fetched of what is older; what is asked for next begins where that ends. @type {Promise<unknown>} */
+  #fetching = Promise.resolve();
   /** @type {Holds} */
   #holds;
   #position = 0;
@@ -101,7 +104,7 @@ export class LiveView {
     byId("older").addEventListener("click", async (/** @type {MouseEvent} */ event) => {
       const button = /** @type {HTMLButtonElement} */ (event.currentTarget);
       button.disabled = true;
-      await this.loadOlder().catch((error) => this.setTrouble(reasonOf(error)));
+      await this.loadOlder();
       button.disabled = false;
     });
     byId("dismiss").addEventListener("click", () => {
@@ -164,13 +167,26 @@ export class LiveView {
   }
 
   /** Fetch what comes before what is shown, as far as the page has room for it. @param {number} [wanted] */
-  async loadOlder(wanted = OLDER) {
-    const { olderEvents } = await import("./older.js");
+  loadOlder(wanted = OLDER) {
+    // That of the view in which it was asked for, however long it has to wait.
     const { signal } = this.#asking;
+    const fetched = this.#fetching.then(() => (signal.aborted || this.#plan.shown ? undefined : this.#older(wanted, signal)));
+    const told = fetched.catch((error) => {
+      if (!signal.aborted) tellNotice(`Older events cannot be had now: ${reasonOf(error)}`);
+    });
+    this.#fetching = told;
+    return told;
+  }
+
+  /** @param {number} wanted @param {AbortSignal} signal */
+  async #older(wanted, signal) {
+    const { olderEvents } = await import("./older.js");
+    if (signal.aborted) return;
     const until = this.#began;
     const from = this.#request.since ? this.#plan.from : (this.#oldest ?? until);
     const ask = (/** @type {number} */ since, /** @type {number} */ end, /** @type {number} */ bars) => this.#count(since, end, bars, signal);
     const room = MOST_EVENTS - this.store.shown.length;
+    if (room <= 0) return;
     const older = await olderEvents(this.#request, { from, until, room, wanted: Math.min(wanted, room) }, ask, signal);
     if (signal.aborted) return;
     this.store.prepend(older.events);
@@ -204,12 +220,13 @@ export class LiveView {
   /** An order of a part would mislead: so as much of the range is fetched as the page has room for. */
   #complete() {
     const { since, speed } = this.#request;
-    if (!this.#sorts || !since || speed > 0 || this.#plan.shown || this.#plan.counts === null || this.#completing) return;
-    this.#completing = true;
-    const done = () => {
-      this.#completing = false;
-    };
-    this.loadOlder(MOST_EVENTS).then(done, done);
+    if (!this.#sorts || !since || speed > 0 || this.#plan.shown || this.#plan.counts === null) return;
+    const { signal } = this.#asking;
+    if (this.#completing === signal) return;
+    this.#completing = signal;
+    void this.loadOlder(MOST_EVENTS).then(() => {
+      if (this.#completing === signal) this.#completing = null;
+    });
   }
 
   /** Whether all was read that has happened. */
@@ -252,7 +269,7 @@ export class LiveView {
     this.#pace.add(batch.count, batch.bytes);
     sums.fresh += this.#histogram.add(batch.seconds);
     this.store.add(batch.events, batch.count);
-    for (const gap of batch.gaps) tellGap(gap);
+    tellGaps(batch.gaps);
     this.#showSoon();
   }
 

@@ -16,7 +16,7 @@ import { setUpShortcuts } from "./shortcuts.js";
 import { valueOf } from "./store.js";
 import { Timeline } from "./timeline.js";
 import { turned } from "./order.js";
-import { sayState, tellClock } from "./told.js";
+import { sayState, tellClock, tellMissing } from "./told.js";
 import { pickColumn } from "./choices.js";
 import { addressOf, readView, requestOf, sortingOf, sortOf, writeView } from "./view.js";
 import { zone } from "./zone.js";
@@ -180,9 +180,9 @@ function isKey(member) {
 
 /** As of the end of the time that the page shows; where no key is meant yet, or else as of its start. @param {typeof views} of @param {unknown[] | null} members */
 async function openState(of, members) {
-  const state = await import("./state.js");
+  const state = await import("./state.js").catch(tellMissing);
   const at = view.until || (members === null ? view.since : "");
-  state.openState({ views: of, members, at, travel: (since) => go({ since, until: "" }) });
+  await state?.openState({ views: of, members, at, travel: (since) => go({ since, until: "" }) });
 }
 
 function viewsHere() {
@@ -291,8 +291,9 @@ byId("facets").addEventListener("toggle", async (/** @type {ToggleEvent} */ even
     facets = null;
     return;
   }
-  const { Facets } = await import("./facets.js");
-  facets = new Facets({
+  const part = await import("./facets.js").catch(tellMissing);
+  if (part === null) return;
+  facets = new part.Facets({
     fields: () => fields,
     rows: () => live.store.shown,
     asked: () => live.asked,
@@ -307,9 +308,10 @@ byId("only").addEventListener("change", (/** @type {Event} */ event) => {
 /** @type {(() => void) | null} */
 let openUse = null;
 byId("use-open").addEventListener("click", async () => {
-  const { setUpUse } = await import("./use.js");
+  const part = await import("./use.js").catch(tellMissing);
+  if (part === null) return;
   const address = () => addressOf(location.origin, { ...view, streams: picked() }, columns());
-  openUse ??= setUpUse(address, () => [...live.store.shown], columns);
+  openUse ??= part.setUpUse(address, () => [...live.store.shown], columns);
   openUse();
 });
 byId("copy-link").addEventListener("click", (/** @type {MouseEvent} */ event) => {
@@ -318,8 +320,8 @@ byId("copy-link").addEventListener("click", (/** @type {MouseEvent} */ event) =>
   void copy(link, /** @type {HTMLElement} */ (event.currentTarget));
 });
 byId("trial-open").addEventListener("click", async () => {
-  const { openTrial } = await import("./trial.js");
-  openTrial(picked()[0] ?? "");
+  const part = await import("./trial.js").catch(tellMissing);
+  part?.openTrial(picked()[0] ?? "");
 });
 byId("state-open").addEventListener("click", () => openState(viewsHere(), null));
 byId("return").addEventListener("click", () => go(left ?? {}));

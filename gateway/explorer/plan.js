@@ -20,6 +20,7 @@ const NEWEST = 300;
 const SETTLED = 2000;
 /** A stream of which nothing was known yet is looked at so far back: something may have come since it was asked. */
 const UNKNOWN = "10m";
+const UNKNOWN_MILLISECONDS = 600_000;
 const SPAN = /^\d+(ms|s|m|h|d|w)$/;
 
 /**
@@ -32,36 +33,50 @@ const SPAN = /^\d+(ms|s|m|h|d|w)$/;
 export async function planned(request, known, ask) {
   const settled = Math.floor((known.now - SETTLED) / 1000) * 1000;
   try {
-    if (request.since === "") return await live(known, settled, ask);
+    if (request.since === "") return await live(request, known, settled, ask);
     return await range(request, known, settled, ask);
   } catch {
     return without(request, known);
   }
 }
 
-/** Without counts, by the rate. @param {{since: string}} request @param {{now: number, rate: number}} known @returns {Plan} */
-export function without({ since }, { now, rate }) {
+/** Without counts, by the rate. @param {{since: string, until?: string}} request @param {{now: number, rate: number}} known @returns {Plan} */
+export function without({ since, until = "" }, { now, rate }) {
   const backlog = Math.ceil(Math.max(3, Math.min(600, BACKLOG / Math.max(0.1, rate))));
-  const start = since || `${backlog}s`;
+  const end = endOf(until, now, now);
+  const start = since || (end < now ? String(Math.max(0, end - 1000 * backlog)) : `${backlog}s`);
   return { since: start, from: parseTime(start, now) ?? now, counts: null, until: 0, total: 0, shown: true };
 }
 
-/** @param {{now: number, oldest: number | null, newest: number | null}} known @param {number} until @param {import("./beginning.js").Ask} ask @returns {Promise<Plan>} */
-async function live({ now, oldest, newest }, until, ask) {
-  // Of a stream whose first event has just come, there is nothing to count yet.
-  if (newest === null || oldest === null || oldest >= until) {
-    return { since: UNKNOWN, from: parseTime(UNKNOWN, now) ?? now, counts: null, until: 0, total: 0, shown: true };
+/**
+ * The newest events up to now, or up to the end that was asked for.
+ * @param {{until: string}} request @param {{now: number, oldest: number | null, newest: number | null}} known
+ * @param {number} settled @param {import("./beginning.js").Ask} ask @returns {Promise<Plan>}
+ */
+async function live({ until }, { now, oldest, newest }, settled, ask) {
+  const end = endOf(until, settled, now);
+  // Of a stream whose first event has just come, or comes after the end, there is nothing to count.
+  if (newest === null || oldest === null || oldest >= end) {
+    const since = until === "" ? UNKNOWN : String(Math.max(0, end - UNKNOWN_MILLISECONDS));
+    return { since, from: parseTime(since, now) ?? now, counts: null, until: 0, total: 0, shown: true };
   }
-  const start = await beginning(ask, { oldest: Math.min(oldest, until), until, wanted: BACKLOG, newest: Math.min(newest, until) });
+  const start = await beginning(ask, { oldest, until: end, wanted: BACKLOG, newest: Math.min(newest, end) });
   const { counts } = start;
   const total = sum(counts);
-  return { since: String(start.since), from: counts.from, counts, until, total, shown: start.whole || start.found >= total };
+  // A range that begins where it ends would be refused.
+  const since = until === "" ? start.since : Math.min(start.since, end - 1);
+  return { since: String(since), from: counts.from, counts, until: end, total, shown: start.whole || start.found >= total };
+}
+
+/** Where a range ends, at the latest. @param {string} until @param {number} latest @param {number} now */
+function endOf(until, latest, now) {
+  return until === "" ? latest : Math.min(latest, parseTime(until, now) ?? latest);
 }
 
 /** @param {{since: string, until: string, speed: number}} request @param {{now: number, bars: number}} known @param {number} settled @param {import("./beginning.js").Ask} ask @returns {Promise<Plan>} */
 async function range({ since, until, speed }, { now, bars }, settled, ask) {
   const exact = parseTime(since, now) ?? now;
-  const end = Math.min(until === "" ? settled : (parseTime(until, now) ?? settled), settled);
+  const end = endOf(until, settled, now);
   if (end <= exact) return without({ since }, { now, rate: 0 });
   // A span back from now ends where a bar does, so that the bars count what is shown.
   const width = 1000 * barWidth((end - exact) / 1000, bars);

@@ -1,12 +1,16 @@
 /**
  * Positions: what the ids of frames say about how far a log was read.
  *
- * @typedef {{topic: string, partition: number, offset?: number, timestamp?: number}} Entry
+ * @typedef {{topic: string, partition: number, offset?: number, timestamp?: number, seen?: number}} Entry
+ *   `seen`: how many records of that very millisecond were read, where there is no offset.
  * @typedef {{read: number | null, moved: Entry | null}} Advance
  *   `read` is how many records lie between two positions (null where the ids hold no offsets), `moved` the entry that
  *   moved on, the record of the frame; where several did, the newest of them.
  */
 import { readToken } from "./token.js";
+
+/** What of an entry moves on. */
+const PARTS = /** @type {const} */ (["offset", "timestamp", "seen"]);
 
 /** @param {string} id In either form. @returns {Entry[]} */
 export function parsePosition(id) {
@@ -43,7 +47,7 @@ export function advance(before, after) {
   for (let index = 0; index < after.length; index += 1) {
     const now = after[index];
     const then = same(before[index], now) ? before[index] : before.find((entry) => same(entry, now));
-    const changed = then === undefined || then.offset !== now.offset || then.timestamp !== now.timestamp;
+    const changed = then === undefined || PARTS.some((part) => then[part] !== now[part]);
     if (now.offset === undefined) {
       result.read = null;
     } else if (result.read !== null && now.offset >= 0) {

@@ -1,6 +1,9 @@
 /** The same subscription for programs. Each works as it is pasted. Pure. */
 
 import { dotnet, go, java, r, rust } from "./languages.js";
+import { parseTime, writeTime } from "./times.js";
+
+const HOUR = 3_600_000;
 
 /** @typedef {{name: string, language: string, text: string, note: string}} Snippet */
 
@@ -72,8 +75,14 @@ while not finished:
             for event in events.iter_sse():
                 if event.event == "message" and event.data:
                     print(json.loads(event.data), flush=True)
-                finished = event.event == "end"
+                if event.event in ("gap", "error"):
+                    print(event.event, event.data)
+                finished = event.event in ("end", "error")
                 headers["Last-Event-ID"] = event.id
+    except httpx.HTTPStatusError as problem:
+        if problem.response.status_code < 429:
+            raise
+        print(problem)
     except httpx.TransportError as problem:
         print(problem)
     if not finished:
@@ -103,8 +112,14 @@ while not finished:
 /** A range with an end: a table has one. @param {string} url */
 function ranged(url) {
   const given = new URL(url).searchParams;
-  const missing = [given.has("since") ? "" : "since=1h", given.has("until") ? "" : "until=1s"].filter((part) => part !== "");
+  const missing = [given.has("since") ? "" : `since=${hourBefore(given.get("until"), Date.now())}`, given.has("until") ? "" : "until=1s"].filter((part) => part !== "");
   return missing.length === 0 ? url : `${url}${url.includes("?") ? "&" : "?"}${missing.join("&")}`;
+}
+
+/** A start an hour before the end: one that is past would come before an hour ago. @param {string | null} until @param {number} now */
+function hourBefore(until, now) {
+  const end = until === null ? null : parseTime(until, now);
+  return end === null || end >= now - 1000 ? "1h" : writeTime(Math.max(0, end - HOUR));
 }
 
 /** @param {string} url */

@@ -41,7 +41,7 @@ class StateDialog {
   constructor() {
     this.answer = h("p.answer", { role: "status" });
     this.found = h("div.found");
-    this.choice = h("select", { onchange: () => this.#choose() });
+    this.choice = h("select", { onchange: () => this.#change() });
     this.members = h("div.members");
     this.at = h("input", { type: "text", placeholder: "now", autocomplete: "off", spellcheck: "false" });
     const close = h("button.quiet", { type: "button", "aria-label": "Close", onclick: () => this.root.close() }, "×");
@@ -86,8 +86,14 @@ class StateDialog {
     return this.#asked.views.find(({ name }) => name === this.choice.value) ?? this.#asked.views[0];
   }
 
-  /** Another view has another key. */
+  #change() {
+    this.#choose();
+    this.#list(null);
+  }
+
+  /** Another view has another key; what is asked of the one before is not waited for. */
   #choose() {
+    this.#running.abort();
     const field = (/** @type {string} */ path) =>
       h("label", null, `${printable(path)} `, h("input", { type: "text", autocomplete: "off", spellcheck: "false" }));
     this.members.replaceChildren(...this.view.key.map(field));

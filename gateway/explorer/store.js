@@ -76,6 +76,21 @@ export class EventStore {
     return this.shown[this.shown.length - 1 - index];
   }
 
+  /**
+   * The index of an event by its number, counted from the newest; -1 where it is not shown. The numbers go up, but have
+   * holes where events were given up while they waited.
+   * @param {number} seq
+   */
+  indexOf(seq) {
+    let [low, high] = [0, this.shown.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.shown[middle].seq < seq) low = middle + 1;
+      else high = middle;
+    }
+    return this.shown[low]?.seq === seq ? this.shown.length - 1 - low : -1;
+  }
+
   /** The values that shown events have at a path, the most frequent first. @param {(value: any) => unknown} read */
   values(read) {
     /** @type {Map<unknown, number>} */

@@ -95,8 +95,18 @@ export class Table {
     this.#sorting = sorting;
     this.#order.of = [];
     this.heads.show(columns, sorting);
+    const isFocused = this.body.contains(document.activeElement);
     this.#forget();
     this.draw();
+    if (isFocused) this.#focusAgain();
+  }
+
+  /** The row that had the focus was made anew. */
+  #focusAgain() {
+    if (this.#active === null) return;
+    const column = Math.min(this.#active.column, this.#columns.length - 1);
+    this.#active = { ...this.#active, column };
+    this.#cell(this.#active)?.focus({ preventScroll: true });
   }
 
   /** What the header takes of the view; on a narrow screen it is there for screen readers alone. */
@@ -180,15 +190,13 @@ export class Table {
     return this.#order;
   }
 
-  /** The index of an event by its number: numbers go up by one. */
+  /** The index of an event by its number. */
   #indices() {
     if (this.#sorting !== null) {
       const { places } = this.#sorted();
       return (/** @type {number} */ seq) => places.get(seq) ?? -1;
     }
-    const newest = this.store.shown.at(-1)?.seq ?? 0;
-    const count = this.store.shown.length;
-    return (/** @type {number} */ seq) => (seq > newest - count && seq <= newest ? newest - seq : -1);
+    return (/** @type {number} */ seq) => this.store.indexOf(seq);
   }
 
   #forget() {
@@ -297,6 +305,8 @@ export class Table {
 
   /** @param {KeyboardEvent} event */
   #key(event) {
+    // With these, keys are the browser's: Alt and the left arrow go back.
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
     const cell = /** @type {HTMLElement} */ (event.target);
     if (this.header.contains(cell)) return this.#headKey(event, cell);
     if (cell.dataset.column === undefined) return;

@@ -80,7 +80,7 @@ export class Timeline {
     }
     if (document.activeElement !== this.since) this.since.value = this.#spoken(range.since);
     if (document.activeElement !== this.until) this.until.value = this.#spoken(range.until);
-    say(byId("when"), range.since === "" ? "live" : `since ${this.#spoken(range.since)}${range.until ? ` until ${this.#spoken(range.until)}` : ""}`);
+    say(byId("when"), this.#inWords(range));
     this.speed.value = String(range.speed);
     this.speed.disabled = range.since === "";
     for (const slider of [this.from, this.to]) slider.disabled = this.#oldest === 0;
@@ -136,6 +136,12 @@ export class Timeline {
     return time === null || time % 1000 !== 0 ? text : momentOf(time);
   }
 
+  /** @param {Range} range */
+  #inWords({ since, until }) {
+    const ends = [since && `since ${this.#spoken(since)}`, until && `until ${this.#spoken(until)}`];
+    return ends.filter(Boolean).join(" ") || "live";
+  }
+
   /** @param {HTMLInputElement} input */
   #typed(input) {
     const [since, until] = [this.since, this.until].map((each) => {
@@ -143,11 +149,10 @@ export class Timeline {
       // What was not typed stays as it is written in the address.
       return each.value === this.#spoken(kept) ? kept : readMoment(each.value, now(), zone.local);
     });
-    const bad = (input === this.since ? since : until) === null;
-    input.setCustomValidity(bad ? "A time, such as 10m, 2h, yesterday, 5:00, 2026-01-31 or 2026-01-31 5:00" : "");
-    input.setAttribute("aria-invalid", String(bad));
-    if (bad) input.reportValidity();
-    else this.travel({ ...this.#range, since: since ?? "", until: until ?? "" });
+    // The other one may still stand there as it was refused.
+    const areGood = [judge(this.since, since), judge(this.until, until)].every(Boolean);
+    if (areGood) this.travel({ ...this.#range, since: since ?? "", until: until ?? "" });
+    else (input.validity.valid ? [this.since, this.until] : [input]).forEach((each) => each.reportValidity());
   }
 
   /** A calendar beside the box. @param {any} input @param {any} button @param {any} date */
@@ -163,4 +168,12 @@ export class Timeline {
       this.#typed(input);
     });
   }
+}
+
+/** Mark a box by whether its text was read as a time. @param {HTMLInputElement} input @param {string | null} time */
+function judge(input, time) {
+  const isGood = time !== null;
+  input.setCustomValidity(isGood ? "" : "A time, such as 10m, 2h, yesterday, 5:00, 2026-01-31 or 2026-01-31 5:00");
+  input.setAttribute("aria-invalid", String(!isGood));
+  return isGood;
 }

@@ -22,13 +22,14 @@ export function readToken(token) {
   });
 }
 
-/** @param {Shape} shape @param {bigint} value @returns {{offset?: number, timestamp?: number}} */
+/** @param {Shape} shape @param {bigint} value @returns {{offset?: number, timestamp?: number, seen?: number}} */
 function entry({ kind, timeBits, base }, value) {
   if (kind === EMPTY) return { offset: -1, timestamp: 0 };
-  const offset = Number(value >> timeBits);
+  const number = Number(value >> timeBits);
   const timestamp = Number((value & ((1n << timeBits) - 1n)) + base);
-  if (kind === OFFSET) return { offset, timestamp };
-  return kind === TIME ? { timestamp } : { offset };
+  // Beside a time alone, the number says how many records of that millisecond were read.
+  if (kind === TIME) return { timestamp, seen: number };
+  return kind === OFFSET ? { offset: number, timestamp } : { offset: number };
 }
 
 /** @param {Uint8Array} data */

@@ -1,9 +1,13 @@
 /** What is said of the connection, in figures and in words. */
 import { byId, say } from "./dom.js";
-import { bytes, figures, percent, span, whole } from "./text.js";
+import { bytes, figures, percent, printable, span, whole } from "./text.js";
 
 /** A difference between two clocks that is worth words, in milliseconds. */
 const SKEWED = 30_000;
+/** Gaps that are told in full; of older ones, their number. */
+const MOST_GAPS = 3;
+/** What the notice says: the gaps, the newest last, and the last that was said of anything else. @type {{gaps: any[], words: string}} */
+let noticed = { gaps: [], words: "" };
 
 /** @param {string} name @param {string} words @param {string} detail @param {number | null} [progress] */
 export function sayState(name, words, detail, progress = null) {
@@ -47,12 +51,45 @@ export function tellClock(ahead) {
   if (differs) say(byId("clock"), `This computer's clock is ${about} ${way} the gateway's. The page goes by the gateway's.`);
 }
 
+/** Something that somebody should know, until it is dismissed. @param {string} words */
+export function tellNotice(words) {
+  addToNotice([], words);
+}
+
+/** @param {any[]} gaps */
+export function tellGaps(gaps) {
+  if (gaps.length > 0) addToNotice(gaps, "");
+}
+
+/** @param {any[]} gaps @param {string} words */
+function addToNotice(gaps, words) {
+  const notice = byId("notice");
+  // One that was hidden since, by hand or for other streams, begins anew.
+  const before = notice.hidden ? { gaps: [], words: "" } : noticed;
+  noticed = { gaps: before.gaps.concat(gaps), words: words || before.words };
+  say(byId("notice-text"), printable([noticed.words, gapWords(noticed.gaps)].filter(Boolean).join(" · ")));
+  notice.hidden = false;
+}
+
+/** The newest gaps, and how many there were before. @param {any[]} gaps The newest last. */
+export function gapWords(gaps) {
+  const others = gaps.length - MOST_GAPS;
+  const words = gaps.slice(-MOST_GAPS).reverse().map(wordsOf);
+  if (others > 0) words.push(`And ${whole(others)} more ${others === 1 ? "gap" : "gaps"}.`);
+  return words.join(" ");
+}
+
+/** A part of the page is loaded once it is wanted, and the gateway may be away by then. */
+export function tellMissing() {
+  tellNotice("This part of the page cannot be loaded now: the gateway cannot be reached");
+  return null;
+}
+
 /** @param {any} gap */
-export function tellGap({ topic, partition, requested, resumed, reason }) {
+function wordsOf({ topic, partition, requested, resumed, reason }) {
   const why =
     { expired: "they have expired", future: "the log ends before them", unknown: "the topic is another one now" }[
       /** @type {"expired"} */ (reason)
     ] ?? reason;
-  say(byId("notice-text"), `A gap: events of ${topic}, partition ${partition}, from ${requested} to ${resumed} are gone; ${why}.`);
-  byId("notice").hidden = false;
+  return `A gap: events of ${topic}, partition ${partition}, from ${requested} to ${resumed} are gone; ${why}.`;
 }

@@ -45,7 +45,10 @@ async function run() {
     const found = await tryDeclaration(text, byId("trial-last").value, stop.signal);
     if (stop === running) show(found);
   } catch (error) {
-    if (stop === running) tell("bad", error instanceof Error && error.name === "Error" ? error.message : reasonOf(error));
+    if (stop !== running) return;
+    // Closed while it ran: nothing is wrong then.
+    if (stop.signal.aborted) tell("", "");
+    else tell("bad", reasonOf(error));
   } finally {
     if (stop === running) byId("trial-run").disabled = false;
   }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import time
 
 import pytest
 from playwright.async_api import Route, expect
@@ -113,3 +115,55 @@ async def test_on_a_phone_the_events_come_first(explorer: Explorer) -> None:
     heading = await page.get_by_role("heading", level=1).bounding_box()
     assert heading is not None
     assert heading["y"] < 300
+
+
+async def test_older_beside_a_sort_shows_no_event_twice(explorer: Explorer) -> None:
+    page = explorer.page
+    now = int(time.time())
+    span = f"since={(now - 60) * 1000}&until={(now - 40) * 1000}"
+    answer = await page.request.get(
+        f"{explorer.address}/v2/stream/wiki.change?{span}", headers={"accept": "application/x-ndjson"}
+    )
+    count = sum(line != "" for line in (await answer.text()).splitlines())
+
+    async def hold(route: Route) -> None:
+        await asyncio.sleep(1)
+        await route.continue_()
+
+    await explorer.open(f"?streams=wiki.change&columns=title&{span}")
+    await explorer.state("Finished")
+    await page.context.route(COUNTS, hold)
+    await explorer.text("older").click()
+    await page.get_by_role("columnheader", name="title").get_by_role("button", name="title").first.click()
+    await expect(page).to_have_url(re.compile("sort=-?title"))
+    await expect(explorer.text("older")).to_be_hidden()
+    assert await page.evaluate("() => document.getElementById('grid').ariaRowCount") == str(count + 1)
+
+
+async def test_what_cannot_be_had_late_is_told(explorer: Explorer) -> None:
+    page = explorer.page
+    notice = page.get_by_role("alert").filter(has_text="cannot")
+    await explorer.open("?streams=wiki.change")
+    await explorer.state("Live")
+    refusal = {"status": 429, "body": '{"detail": "too many questions"}', "content_type": "application/problem+json"}
+    await page.context.route(COUNTS, lambda route: route.fulfill(**refusal))
+    await explorer.text("older").click()
+    await expect(notice).to_contain_text("Older events cannot be had now: too many questions")
+    await page.locator("#dismiss").click()
+    # A part of the page that is loaded once it is wanted.
+    await page.context.route(re.compile(r"/use\.js"), lambda route: route.abort())
+    await page.get_by_role("button", name="Get code").click()
+    await expect(notice).to_contain_text("This part of the page cannot be loaded now")
+    explorer.forgive()
+
+
+async def test_a_trial_that_was_given_up_is_no_mistake(explorer: Explorer) -> None:
+    page = explorer.page
+    await explorer.open("?streams=numbers")
+    await page.route(re.compile("/explorer/trial\\?"), lambda route: asyncio.sleep(0))
+    await page.locator("#trial-open").evaluate("button => { button.hidden = false; button.click(); }")
+    await page.locator("#trial-run").click()
+    await expect(page.locator("#trial-answer")).to_have_text("Running …")
+    await page.locator("#trial-close").click()
+    await expect(page.locator("#trial-answer")).to_have_text("")
+    await expect(page.locator("#trial-run")).to_be_enabled()

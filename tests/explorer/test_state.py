@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from gateway.times import iso_time, read_time
 from tests.end_to_end.process import GatewayProcess, configuration, eventually
@@ -20,6 +21,7 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.asyncio(loop_scope="package")]
 
 VIEWS = {
     "pages": {"stream": "wiki.change", "key": ["wiki", "title"]},
+    "titles": {"stream": "wiki.change", "key": ["title"]},
     "things": {"stream": "hostile", "key": ["name"], "delete": "has(event.gone)"},
 }
 HOSTILE = '<img src=x onerror=alert(1)>/%2f?#\u202e"'
@@ -232,3 +234,29 @@ async def test_a_gateway_without_views_offers_none(explorer: Explorer) -> None:
     await expect(unfolded.get_by_role("button", name="Start here", exact=True)).to_be_visible()
     await expect(unfolded.get_by_role("button", name="History", exact=True)).to_have_count(0)
     await expect(explorer.text("state-open")).to_be_hidden()
+
+
+async def test_what_was_asked_of_a_view_is_not_shown_as_another_ones(browser: Browser, viewing: GatewayProcess) -> None:
+    explorer = await page_of(browser, viewing)
+    page = explorer.page
+    release, released = asyncio.Event(), asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await release.wait()
+        await route.continue_()
+        released.set()
+
+    await page.route(re.compile("/v2/views/pages"), hold)
+    await explorer.open("?streams=wiki.change&since=1m")
+    await page.get_by_role("button", name="State by key").click()
+    await page.locator("#by-key select").select_option("titles")
+    keys = page.locator("#by-key .keys button")
+    await expect(keys.first).to_be_visible()
+    shown = await keys.all_inner_texts()
+    release.set()
+    await released.wait()
+    await asyncio.sleep(0.5)
+    assert await keys.all_inner_texts() == shown
+    # Keys of pages are made of two members.
+    assert not any(" · " in text for text in shown)
+    await close(explorer)

@@ -30,6 +30,20 @@ test("few large events are as much as many small ones", () => {
   assert.ok(store.shown.length <= 32 && store.row(0).seq === 50);
 });
 
+test("an event is found by its number where large ones were given up while they waited", () => {
+  const store = new EventStore();
+  store.add(rows(1, 100), 100);
+  store.take();
+  store.held = true;
+  for (let seq = 101; seq <= 500; seq += 1) store.add([{ seq, text: "x".repeat(100_000) }], 1);
+  assert.ok(store.missed > 0);
+  store.held = false;
+  store.take();
+  assert.ok(store.shown[0].seq === 1 || store.shown.length > 1);
+  for (const { seq } of store.shown) assert.equal(store.row(store.indexOf(seq)).seq, seq);
+  for (const seq of [0, 101, 501]) assert.equal(store.indexOf(seq), -1);
+});
+
 test("the rows in view, with some unfolded", () => {
   const list = new Windowing(30);
   list.count = 1000;

@@ -65,6 +65,27 @@ test("of a stream whose first event has just come nothing is counted", async () 
   assert.deepEqual([plan.since, plan.counts, asked], ["10m", null, []]);
 });
 
+test("an end without a start shows the newest events before it, and never asks for a range that is refused", async () => {
+  const until = String(NOW - 60_000);
+  const request = { since: "", until, speed: 0 };
+  const { ask, asked } = steady(20);
+  const plan = await planned(request, KNOWN, ask);
+  assert.ok(asked.every((each) => each.until <= Number(until)));
+  assert.equal(plan.until, Number(until));
+  const refused = async () => Promise.reject(new Error("429"));
+  const plans = [
+    plan,
+    await planned(request, KNOWN, refused),
+    await planned(request, KNOWN, steady(0).ask),
+    await planned(request, { ...KNOWN, oldest: null, newest: null }, ask),
+    await planned(request, { ...KNOWN, oldest: NOW - 30_000 }, ask),
+  ];
+  for (const { since, from } of plans) assert.ok(Number(since) < Number(until) && from <= Number(until), since);
+  // One that is still to come is as none.
+  const later = await planned({ ...request, until: String(NOW + 60_000) }, KNOWN, refused);
+  assert.equal(later.since, "3s");
+});
+
 test("nothing is counted twice in a histogram", () => {
   const histogram = new Histogram();
   histogram.load({ step: 10_000, from: 100_000, to: 130_000, counts: [3, 0, 2], exact: true, scanned: 5, values: [] }, 130_000);
@@ -114,5 +135,8 @@ test("the table of a spreadsheet has an end, and every program its address", () 
   const snippets = new Map(snippetsOf(url).map(({ name, text }) => [name, text]));
   assert.ok(snippets.get("CSV").includes("&since=1h&until=1s"));
   assert.ok(!snippetsOf(`${url}&since=2h&until=1h`).find(({ name }) => name === "CSV").text.includes("since=1h"));
+  const ended = snippetsOf(`${url}&until=2h`).find(({ name }) => name === "CSV").text;
+  const start = Date.parse(/since=([^&']+)/.exec(ended)[1]);
+  assert.ok(start < Date.now() - 10_700_000 && ended.includes("&until=2h"), ended);
   for (const name of ["JavaScript", "Node", "Python", "httpx", "Go", "Java", ".NET", "R"]) assert.ok(snippets.get(name).includes(JSON.stringify(url)), name);
 });

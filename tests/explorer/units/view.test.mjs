@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { advance, parsePosition, timeOf } from "../../../gateway/explorer/position.js";
 import { snippetsOf } from "../../../gateway/explorer/snippets.js";
 import { emptyWords, isCaughtUp, NO_STREAM, statusOf } from "../../../gateway/explorer/status.js";
+import { gapWords } from "../../../gateway/explorer/told.js";
 import { printable, span } from "../../../gateway/explorer/text.js";
 import { addressOf, emptyView, readView, writeView } from "../../../gateway/explorer/view.js";
 
@@ -42,9 +43,16 @@ test("an id in its compact form is read like the same in JSON", () => {
     { topic: "a", partition: 1, offset: -1, timestamp: 0 },
     { topic: "a", partition: 2, offset: 7, timestamp: -1 },
     { topic: "ab", partition: 3, offset: 9, timestamp: 1764000000005 },
-    { topic: "b", partition: 0, timestamp: 1764000000000000 },
+    { topic: "b", partition: 0, timestamp: 1764000000000000, seen: 2 },
   ]);
   assert.deepEqual(parsePosition("p1.AAAN"), []);
+});
+
+test("of two records of one millisecond, the second is one that moved, too", () => {
+  const at = (/** @type {number} */ seen) => [{ topic: "a", partition: 0, timestamp: 1764000000000, seen }];
+  assert.deepEqual(advance(at(1), at(2)), { read: null, moved: at(2)[0] });
+  assert.deepEqual(advance(at(2), at(2)), { read: null, moved: null });
+  assert.deepEqual(parsePosition("p1.AAAFAUQWgKC_6dZmAQABYQIBgAAAf2PB1IEO"), at(2));
 });
 
 test("a record without a time is the one that moved, too", () => {
@@ -114,4 +122,14 @@ test("snippets keep quotes", () => {
   const [, curl, script] = snippetsOf(url);
   assert.ok(curl.text.includes(String.raw`'\''x'\''`));
   assert.ok(script.text.includes(JSON.stringify(url)));
+});
+
+test("of several gaps the newest are told in full, and how many there were", () => {
+  const gap = (/** @type {number} */ partition) => ({ topic: "a", partition, requested: 5, resumed: 90, reason: "expired" });
+  assert.equal(gapWords([]), "");
+  assert.equal(gapWords([gap(0)]), "A gap: events of a, partition 0, from 5 to 90 are gone; they have expired.");
+  assert.match(gapWords([gap(0), gap(1)]), /partition 1,.*partition 0,/);
+  assert.match(gapWords([0, 1, 2, 3].map(gap)), / And 1 more gap\.$/);
+  const many = gapWords([0, 1, 2, 3, 4].map(gap));
+  assert.match(many, /^A gap: events of a, partition 4,.*partition 3,.*partition 2,.* And 2 more gaps\.$/);
 });

@@ -224,9 +224,9 @@ class Hub:
         finally:
             await reader.close()
 
-    def reading(self) -> dict[TopicPartition, int]:
-        """The next offset of each partition that is read; none while the log is away, or its newest part is read."""
-        return self.recovery.positions() if self.available and self.filled.is_set() else {}
+    def reading(self) -> dict[TopicPartition, int] | None:
+        """The next offset of each partition that is read; None while the log is away, or its newest part is read."""
+        return self.recovery.positions() if self.available and self.filled.is_set() else None
 
     async def _read(self, reader: OrderedReader) -> None:
         """Take what there is of the topics that do not rest, and flush it; the log keeps what comes of the others. Each

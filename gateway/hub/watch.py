@@ -17,9 +17,9 @@ INTERVAL = 10.0
 
 class LagWatch:
     """Compares what the hub has read with what the log has. `reading` gives the next offset of each partition that the
-    hub reads, and nothing while the log is away as a whole."""
+    hub reads, and None while the log is away as a whole: nothing is known then, and what was told last still holds."""
 
-    def __init__(self, log: EventLog, reading: Callable[[], Mapping[TopicPartition, int]]) -> None:
+    def __init__(self, log: EventLog, reading: Callable[[], Mapping[TopicPartition, int] | None]) -> None:
         self._log = log
         self._reading = reading
         self._behind: dict[TopicPartition, int] = {}
@@ -37,8 +37,15 @@ class LagWatch:
     async def look(self) -> None:
         """Find out which partitions are stuck."""
         before = self._reading()
-        ends = await self._ends(before)
+        ends = None if before is None else await self._ends(before)
         now = self._reading()
+        if ends is None or now is None:
+            # Those that merely had records to come are not stuck for having stood still without a log.
+            self._behind = {partition: self._behind[partition] for partition in self.stuck}
+            return
+        self._compare(ends, now)
+
+    def _compare(self, ends: Mapping[TopicPartition, int | None], now: Mapping[TopicPartition, int]) -> None:
         self.lag = {
             partition: max(0, (end or 0) - now[partition]) for partition, end in ends.items() if partition in now
         }
@@ -55,14 +62,14 @@ class LagWatch:
             telemetry.partitions_stuck(stuck)
         self.stuck = stuck
 
-    async def _ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int | None]:
-        """The end of each partition; None where the log does not tell."""
+    async def _ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int | None] | None:
+        """The end of each partition, None where the log does not tell; None if it does not answer at all."""
         if not partitions:
             return {}
         try:
             answers = await self._log.bounds(partitions)
         except LogUnavailable:
-            return {}
+            return None
         # What is absent is told elsewhere.
         return {
             partition: None if isinstance(bounds, Trouble) else bounds.end

@@ -46,6 +46,7 @@ async def run_rule(
                 await wait_for(stop, pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
     finally:
+        telemetry.rule_ends(rule.name)
         await egress.close()
 
 

@@ -142,7 +142,7 @@ class Runner:
         if self._rule.ordered:
             await self._recall(delays)
         working = [asyncio.create_task(reading.run()) for reading in self._readings]
-        working.append(asyncio.create_task(self._commits.run()))
+        working += [asyncio.create_task(self._commits.run()), asyncio.create_task(self._measure())]
         stopped = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait([*working, stopped], return_when=asyncio.FIRST_COMPLETED)
@@ -189,11 +189,16 @@ class Runner:
         return await log.writer(writer_name(rule.name))
 
     def _position(self) -> bytes:
-        """How far all is settled; and, by the way, how far the rule is behind."""
-        oldest = next((item.record.timestamp for item in self._in_hand), -1)
-        lag = (self._means.clock.now() - oldest) / 1000 if oldest >= 0 else 0.0
-        telemetry.rule_lag(self._rule.name, max(0.0, lag))
+        """How far all is settled."""
         return encode_position([place for reading in self._readings for place in reading.places()])
+
+    async def _measure(self) -> None:
+        """Tell for ever how far the rule is behind, also while an append waits for the log."""
+        while True:
+            oldest = next((item.record.timestamp for item in self._in_hand), -1)
+            lag = (self._means.clock.now() - oldest) / 1000 if oldest >= 0 else 0.0
+            telemetry.rule_lag(self._rule.name, max(0.0, lag))
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _recall(self, delays: dict[str, tuple[int, int]]) -> None:
         """Which events of which keys wait in the rule's topics."""

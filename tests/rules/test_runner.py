@@ -13,7 +13,6 @@ from gateway.errors import WriterFenced
 from gateway.eventlog.offer import RECORD_BYTES
 from gateway.eventlog.trouble import Kind, Trouble
 from gateway.model.record import NewRecord, Record, TopicPartition
-from gateway.observability import telemetry
 from gateway.rules.attempt import Answer, Prepared
 from gateway.rules.runner import MOST_UNSTORED, Runner
 from gateway.rules.tries import HEADER, tries_of
@@ -36,7 +35,6 @@ from tests.rules.kit import (
 )
 
 TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-NAME = 'gateway_rule_lag_seconds{rule="purge"} '
 ORDERED = """
 purge:
   on: [wiki.page-create]
@@ -340,27 +338,6 @@ async def test_a_sick_partition_keeps_no_other_waiting(log: Log) -> None:
         log.append_now(STREAM, [old._replace(value=orjson.dumps(page(4)))])
         await until(lambda: len(target.asked) == 4)
     assert target.targets == [f"/purge/Page%20{number}" for number in (1, 2, 3, 4)]
-
-
-@pytest.mark.long
-async def test_a_rule_says_how_far_it_is_behind(log: Log) -> None:
-    def lag() -> str:
-        (line,) = [line for line in telemetry.exposition().decode().split("\n") if line.startswith(NAME)]
-        return line.removeprefix(NAME)
-
-    held = asyncio.Event()
-
-    async def answer(request: Prepared) -> Answer:
-        await held.wait()
-        return Answer(204)
-
-    async with running(rule_of(), log, Target(answer)):
-        assert lag() == "0.0"
-        log.append_now(STREAM, [record(page(1))])
-        log.clock.ahead += 5_000
-        await until(lambda: lag().startswith("5."))
-        held.set()
-        await until(lambda: lag() == "0.0")
 
 
 async def test_what_is_too_large_to_be_kept_is_dead(log: Log) -> None:

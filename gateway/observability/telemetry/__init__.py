@@ -80,6 +80,7 @@ from gateway.observability.telemetry.records import (
 from gateway.observability.telemetry.rules import (
     rule_bad,
     rule_dead,
+    rule_ends,
     rule_gap,
     rule_lag,
     rule_lost,
@@ -166,6 +167,7 @@ __all__ = [
     "registry_describes",
     "rule_bad",
     "rule_dead",
+    "rule_ends",
     "rule_gap",
     "rule_lag",
     "rule_lost",

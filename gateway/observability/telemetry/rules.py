@@ -36,6 +36,11 @@ def rule_lag(rule: str, seconds: float) -> None:
     _LAG.labels(rule).set(seconds)
 
 
+def rule_ends(rule: str) -> None:
+    """A rule is not run here any more."""
+    _LAG.remove(rule)
+
+
 def rule_dead(rule: str, reason: str) -> None:
     """An event is given up; each rule logs the reason once a minute at most."""
     _DEAD.labels(rule).inc()

@@ -47,7 +47,11 @@ class StreamProtocol(HttpToolsProtocol):
     the transport."""
 
     unread = 0
-    """Bytes of the head that is being read."""
+    """Bytes that have come since the head that is being read began; some of those that came last may be behind it."""
+    _came = 0
+    """Bytes that came last."""
+    _unsure = 0
+    """Bytes that came with the end of the request before: some belong to the head, and none is in `unread`."""
     _owes = True
     """Whether a head is being read, or waited for."""
     _ends = False
@@ -120,18 +124,17 @@ class StreamProtocol(HttpToolsProtocol):
         return connection
 
     def data_received(self, data: bytes) -> None:
-        longest = self._known.bounds.request_head_max
+        self._came = len(data)
         if self._owes:
-            self._known.read(self, len(data))
-            if self.unread > longest:
-                self._refuse_head(f"it has more than {longest} bytes (`request_head_max`)")
+            self._known.read(self, self._came)
         elif self._between_chunks:
-            # The parser keeps a trailer until it is whole.
-            self._between_chunks += len(data)
-            if self._between_chunks > longest:
-                self._refuse_head(f"it has more than {longest} bytes (`request_head_max`) after a chunk")
+            self._between_chunks += self._came
         if self._refusal is None and not self.transport.is_closing():
             self._parse(data)
+            # The parser keeps a header or a trailer until it is whole; what of `data` was a body is known only now.
+            longest = self._known.bounds.request_head_max
+            if self.unread > longest or self._between_chunks > longest:
+                self._refuse_what_is_kept()
 
     def _parse(self, data: bytes) -> None:
         try:
@@ -185,6 +188,7 @@ class StreamProtocol(HttpToolsProtocol):
             self._reject(
                 Problem(400, "Bad request", f"at most {MAXIMUM_PIPELINED} requests may wait for their answers")
             )
+        self._unsure = 0 if self.unread else self._came
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -210,6 +214,9 @@ class StreamProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
             self._asks_upgrade = True
             return
+        longest = self._known.bounds.request_head_max
+        if self.unread + self._unsure > longest and self._head_size() > longest:
+            self._reject(self._too_large())
         path, query = self._read_target()
         self._owes = False
         self._known.arrived(self)
@@ -227,6 +234,11 @@ class StreamProtocol(HttpToolsProtocol):
         extensions: dict[str, Any] = {EXTENSION: offer, HALF_CLOSED: self._half_closed, CONNECTION: self.transport}
         extensions[EXCHANGE] = WholeRequest(self.cycle)
         self.scope["extensions"] = extensions
+
+    def _head_size(self) -> int:
+        """Bytes of the head that was read, without needless spaces."""
+        line = len(self.parser.get_method()) + len(self.url) + len("  HTTP/1.1\r\n")
+        return line + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers) + len("\r\n")
 
     def _read_target(self) -> tuple[bytes, bytes]:
         try:
@@ -294,8 +306,13 @@ class StreamProtocol(HttpToolsProtocol):
         """Whether there are requests that have come whole, or in part, and are not answered yet."""
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _refuse_head(self, detail: str) -> None:
-        self._refuse(Problem(431, "Request headers too large", detail))
+    def _refuse_what_is_kept(self) -> None:
+        if self._refusal is None and not self.transport.is_closing():
+            self._refuse(self._too_large(" after a chunk" if self._between_chunks else ""))
+
+    def _too_large(self, where: str = "") -> Problem:
+        detail = f"it has more than {self._known.bounds.request_head_max} bytes (`request_head_max`){where}"
+        return Problem(431, "Request headers too large", detail)
 
     def _refuse(self, problem: Problem) -> None:
         """Answer a request that cannot be read, after those before it, and read nothing behind it."""

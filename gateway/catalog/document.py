@@ -88,13 +88,16 @@ def kind_of(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
-        return f"the number {value}"
+        return f"the number {_begin(str(value))}"
     if isinstance(value, list):
         return "a list"
     if isinstance(value, dict):
         return "a mapping"
-    text = str(value)
-    return f'"{text}"' if len(text) <= 60 else f'"{text[:60]}…"'
+    return f'"{_begin(str(value))}"'
+
+
+def _begin(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

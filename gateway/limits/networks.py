@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from gateway.catalog.document import kind_of
 from gateway.limits.port import Client, Policy
 from gateway.limits.rates import Rate
 
@@ -108,7 +109,7 @@ def read_special(document: Mapping[str, Any], usual: Amounts) -> tuple[tuple[Net
         for key in _KEYS[1:]:
             amount = entry.get(key, getattr(usual, key))
             if isinstance(amount, bool) or not isinstance(amount, int | float) or not 0 <= amount < 1e15:
-                raise ValueError(f"limit_networks: {key} of {name} is {amount!r}; it takes a number from 0")
+                raise ValueError(f"limit_networks: {key} of {name} is {kind_of(amount)}; it takes a number from 0")
             amounts[key] = float(amount)
         try:
             special.append((Networks(texts), Amounts(**amounts).policy()))

@@ -50,7 +50,10 @@ def _number(setting: Setting, raw: Any) -> int | float | None:
         number = raw
     elif isinstance(raw, str):
         number = _number_in(setting, raw.strip())
-    if number is None or not math.isfinite(number) or (setting.kind == "integer" and number != int(number)):
+    # A whole number may be too large for a float, which asking whether it is finite would make of it.
+    if number is None or (isinstance(number, float) and not math.isfinite(number)):
+        return None
+    if setting.kind == "integer" and number != int(number):
         return None
     if (setting.minimum is not None and number < setting.minimum) or (
         setting.maximum is not None and number > setting.maximum

@@ -148,6 +148,38 @@ def test_wrong_values_are_told_with_their_source(key: str, value: Any, told: str
         assert mistakes(environment={setting.variable: value})[0].startswith(f"{setting.variable}: ")
 
 
+HUGE = [10**400, -(10**400), "9" * 401, "-" + "9" * 400, "9" * 400 + ".5", "9" * 5_000]
+
+
+@pytest.mark.parametrize("number", HUGE, ids=lambda number: f"{type(number).__name__} {str(number)[:2]}")
+@pytest.mark.parametrize("key", ["port", "heartbeat", "ring_bytes", "retry"])
+def test_a_number_beyond_all_bounds_is_a_mistake_like_others(key: str, number: int | str) -> None:
+    (told,) = mistakes(file={key: (number, "gateway.yaml:7")})
+    assert told.startswith(f"gateway.yaml:7: {key} is ")
+    assert "…" in told
+    assert "; it takes a" in told
+    assert len(told) < 250
+    assert mistakes(flags={key: str(number)})[0].startswith(f"--{key.replace('_', '-')}: {key} is ")
+    assert mistakes(environment={BY_KEY[key].variable or "": str(number)})[0].startswith(f"{BY_KEY[key].variable}: ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["port: {}", "heartbeat: {}", "limit_networks: {{a: {{networks: [10.0.0.0/8], streams: {}}}}}",
+     "schema_registry: {{url: 'http://registry', timeout: {}}}", "kafka: {{connections_max_idle_ms: {}}}",
+     "streams: {{a: {{topics: [b], partitions: {}}}}}"],
+)  # fmt: skip
+@pytest.mark.parametrize("number", ["9" * 401, "-" + "9" * 400, "0x" + "f" * 900])
+def test_a_number_beyond_all_bounds_in_the_file(tmp_path: Path, text: str, number: str) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text("\n" + text.format(number) + "\n")
+    with pytest.raises(ConfigurationError) as caught:
+        configure({"config": str(path)}, {})
+    told = next(one for one in caught.value.mistakes if one.startswith(f"{path}:2:"))
+    assert "it takes " in told or " takes seconds" in told
+    assert len(told) < len(f"{path}") + 250
+
+
 def test_kafka_is_a_mapping_of_the_file() -> None:
     settings = load_settings({}, {"GATEWAY_KAFKA": "x"}, {"kafka": ({"security_protocol": "SSL"}, "f:1")})
     assert settings.kafka == {"security_protocol": "SSL"}

@@ -8,13 +8,14 @@ import httpx
 
 from gateway.access.keys import MAXIMUM_DOCUMENT
 from gateway.errors import InvalidEnvironment, KeysUnavailable
+from gateway.outbound.body import PLAIN, BodyRefused, read_body
 from gateway.outbound.failures import why_failed
 from gateway.outbound.lookups import look_up_apart
 from gateway.outbound.requests import Authorities, Outbound
 
 FETCH_SECONDS = 5.0
 """All of a fetch, however slowly the answer comes."""
-_ACCEPT = {"accept": "application/jwk-set+json, application/json"}
+_ACCEPT = {"accept": "application/jwk-set+json, application/json"} | PLAIN
 
 
 class Fetcher:
@@ -34,12 +35,9 @@ class Fetcher:
             ):
                 if response.status_code != 200:
                     raise KeysUnavailable(f"the URL of the keys (jwks) answers {response.status_code}")
-                document = b""
-                async for part in response.aiter_bytes(8192):
-                    document += part
-                    if len(document) > MAXIMUM_DOCUMENT:
-                        raise KeysUnavailable(f"the keys (jwks) have more than {MAXIMUM_DOCUMENT} bytes")
-                return document
+                return await read_body(response, MAXIMUM_DOCUMENT)
+        except BodyRefused as error:
+            raise KeysUnavailable(f"the URL of the keys (jwks) {error}") from None
         except TimeoutError:
             raise KeysUnavailable(f"the keys (jwks) did not arrive within {FETCH_SECONDS:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, InvalidEnvironment, OSError) as error:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from gateway import json_text
+from gateway.client.coding import expanded
 from gateway.client.errors import ClientError
 from gateway.outbound.certificates import refused_certificate, why_refused
 from gateway.outbound.environment import without_secrets
@@ -69,7 +70,7 @@ def is_address(url: str) -> bool:
 async def beginning(response: httpx.Response, maximum: int = PROBLEM_BYTES) -> bytes:
     """The first bytes of an answer; it may be endless."""
     begin = b""
-    async for chunk in response.aiter_bytes():
+    async for chunk in expanded(response):
         begin += chunk
         if len(begin) >= maximum:
             break

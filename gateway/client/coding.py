@@ -18,14 +18,21 @@ _GZIP = frozenset({"gzip", "x-gzip"})
 def check_coding(shown: str, response: httpx.Response, known: str) -> None:
     """Raises ClientError where the server has compressed with what was not asked for and cannot be read. `known`: what
     httpx reads, as in Accept-Encoding."""
-    readable = {"", "identity", *_GZIP, *(name.strip() for name in known.split(","))}
-    if unknown := [name for name in _codings(response) if name not in readable]:
+    readable = {*_GZIP, *(name.strip() for name in known.split(","))}
+    codings = _codings(response)
+    if unknown := [name for name in codings if name not in readable]:
         raise ClientError(f"{shown} compresses with {printable(unknown[0])[:50]!r}, which was not asked for")
+    if len(codings) > 1:
+        raise ClientError(f"{shown} compresses more than once, which was not asked for")
 
 
 async def expanded(response: httpx.Response) -> AsyncIterator[bytes]:
-    """The bytes of an answer as they come. Raises httpx.RequestError."""
-    if len(codings := _codings(response)) != 1 or codings[0] not in _GZIP:
+    """The bytes of an answer as they come. Raises httpx.RequestError, also where it is compressed more than once: each
+    coding may make a thousand bytes of one."""
+    codings = _codings(response)
+    if len(codings) > 1:
+        raise httpx.DecodingError("it is compressed more than once")
+    if not codings or codings[0] not in _GZIP:
         async for chunk in response.aiter_bytes():
             yield chunk
         return
@@ -39,5 +46,6 @@ async def expanded(response: httpx.Response) -> AsyncIterator[bytes]:
 
 
 def _codings(response: httpx.Response) -> list[str]:
-    named = response.headers.get("content-encoding", "").split(",")
-    return [name.strip().lower() for name in named if name.strip()]
+    """The names of those that change the bytes."""
+    named = [name.strip().lower() for name in response.headers.get("content-encoding", "").split(",")]
+    return [name for name in named if name not in ("", "identity")]

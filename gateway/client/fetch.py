@@ -7,9 +7,13 @@ import asyncio
 import httpx
 
 from gateway.client.answer import bare, detail, reason
+from gateway.client.coding import expanded
 from gateway.client.errors import ClientError, Refused
 from gateway.errors import InvalidEnvironment
 from gateway.outbound.requests import Outbound
+
+ONE_CODING = {"accept-encoding": "gzip"}
+"""The only one whose bytes are expanded in parts of a bounded size."""
 
 
 async def fetch(address: str, maximum_bytes: int, seconds: float) -> bytes | None:
@@ -18,12 +22,12 @@ async def fetch(address: str, maximum_bytes: int, seconds: float) -> bytes | Non
         async with (
             asyncio.timeout(seconds),
             httpx.AsyncClient(transport=Outbound()) as client,
-            client.stream("GET", address) as response,
+            client.stream("GET", address, headers=ONE_CODING) as response,
         ):
             if response.status_code != httpx.codes.OK:
                 return None
             body = b""
-            async for chunk in response.aiter_bytes():
+            async for chunk in expanded(response):
                 body += chunk
                 if len(body) > maximum_bytes:
                     return None
@@ -35,7 +39,7 @@ async def fetch(address: str, maximum_bytes: int, seconds: float) -> bytes | Non
 async def load(address: str, maximum_bytes: int, seconds: float, token: str | None = None) -> bytes:
     """The body of a 200. Raises ClientError, which says why there is none."""
     shown = bare(address)
-    headers = {} if token is None else {"authorization": f"Bearer {token}"}
+    headers = ONE_CODING if token is None else ONE_CODING | {"authorization": f"Bearer {token}"}
     try:
         async with (
             asyncio.timeout(seconds),
@@ -43,7 +47,7 @@ async def load(address: str, maximum_bytes: int, seconds: float, token: str | No
             client.stream("GET", address, headers=headers) as response,
         ):
             body = b""
-            async for chunk in response.aiter_bytes():
+            async for chunk in expanded(response):
                 body += chunk
                 if len(body) > maximum_bytes:
                     raise ClientError(f"{shown} gives more than {maximum_bytes:,} bytes")

@@ -12,6 +12,7 @@ from gateway.errors import InvalidEnvironment
 from gateway.forms.bounds import SCHEMA_BYTES
 from gateway.forms.options import RegistryOptions
 from gateway.forms.registry import NotRegistered, RegistryAway
+from gateway.outbound.body import PLAIN, BodyRefused, read_body
 from gateway.outbound.failures import why_failed
 from gateway.outbound.lookups import look_up_apart
 from gateway.outbound.requests import Authorities, Outbound
@@ -27,7 +28,7 @@ class RegistryRequests:
     def __init__(self, options: RegistryOptions) -> None:
         self._options = options
         self._authorities = Authorities()
-        self._headers = {"accept": _ACCEPT}
+        self._headers = {"accept": _ACCEPT} | PLAIN
         self._auth: httpx.Auth | None = None
         if options.token is not None:
             self._headers["authorization"] = f"Bearer {options.token}"
@@ -46,12 +47,9 @@ class RegistryRequests:
                     "GET", self._options.url + path, headers=self._headers, auth=self._auth or httpx.USE_CLIENT_DEFAULT
                 ) as response,
             ):
-                body = b""
-                async for part in response.aiter_bytes(65_536):
-                    body += part
-                    if len(body) > ANSWER_BYTES:
-                        raise RegistryAway(f"the schema registry answers with more than {ANSWER_BYTES:,} bytes")
-                return _answer(response.status_code, body)
+                return _answer(response.status_code, await read_body(response, ANSWER_BYTES))
+        except BodyRefused as error:
+            raise RegistryAway(f"the schema registry {error}") from None
         except TimeoutError:
             raise RegistryAway(f"the schema registry does not answer within {seconds:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, InvalidEnvironment, OSError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -13,6 +14,7 @@ from gateway.access.fetch import Fetcher
 from gateway.access.keys import MAXIMUM_DOCUMENT
 from gateway.errors import KeysUnavailable
 
+BOMB = gzip.compress(gzip.compress(bytes(1_000_000)))
 Answer = Callable[[asyncio.StreamWriter], None]
 
 
@@ -44,11 +46,12 @@ async def test_the_document_comes_as_it_is() -> None:
     [
         (b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", "answers 404"),
         (b"HTTP/1.1 302 Found\r\nlocation: /other\r\ncontent-length: 0\r\n\r\n", "answers 302"),
-        (b"HTTP/1.1 200 OK\r\n\r\n" + b" " * (MAXIMUM_DOCUMENT + 1), "more than 262144 bytes"),
+        (b"HTTP/1.1 200 OK\r\n\r\n" + b" " * (MAXIMUM_DOCUMENT + 1), "more than 262,144 bytes"),
         (b"garbage\r\n\r\n", "cannot be fetched"),
         (b"", "cannot be fetched"),
         (b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nkeys", "cannot be fetched"),
-        (b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\nkeys", "cannot be fetched"),
+        (b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\nkeys", "compresses its answer"),
+        (b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip, gzip\r\n\r\n" + BOMB, "compresses its answer"),
     ],
 )
 async def test_anything_else_is_a_failure(answer: bytes, why: str) -> None:

@@ -83,6 +83,7 @@ def test_the_claims_are_called_as_configured() -> None:
         ({"exp": float("inf")}, "`exp` is not a time"),
         ({"exp": float("nan")}, "`exp` is not a time"),
         ({"exp": 1e300}, "`exp` is not a time"),
+        ({"exp": 10**400}, "`exp` is not a time"),
         ({"exp": -1}, "`exp` is not a time"),
         ({"exp": [1]}, "`exp` is not a time"),
         ({"nbf": NOW // 1000 + 31}, "not valid yet"),

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import tracemalloc
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.client import ClientError, Producer, State, Subscription
-from gateway.client.answer import bare
+from gateway.client.answer import bare, beginning
+from gateway.client.coding import check_coding
+from gateway.client.fetch import fetch, load
 from gateway.wire.members import PART_BYTES, Gzip, Members
 from tests.client.raw import STREAM, RawServer, head, serve
 
@@ -129,6 +135,41 @@ async def test_what_will_not_pass_is_told(lines: tuple[str, ...], status: str, s
     with pytest.raises(ClientError) as told:
         await read_answer(head(*lines, "content-length: 0", status=status))
     assert said in str(told.value)
+
+
+@contextmanager
+def little_memory() -> Iterator[None]:
+    """What is done within needs no more than a few parts that are expanded."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < 20 * PART_BYTES
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("codings", ["gzip, gzip", "X-GZIP,gzip", "gzip, identity, gzip"])
+async def test_what_is_compressed_twice_is_never_expanded(codings: str) -> None:
+    bomb = gzip.compress(gzip.compress(bytes(50_000_000)))
+    response = httpx.Response(200, headers={"content-encoding": codings}, stream=httpx.ByteStream(bomb))
+    with pytest.raises(ClientError, match="/s compresses more than once, which was not asked for"):
+        check_coding("/s", response, "gzip")
+    with little_memory(), pytest.raises(httpx.DecodingError, match="more than once"):
+        await beginning(response)
+    with little_memory():
+        async with serve(head(f"content-encoding: {codings}", CLOSE) + bomb) as server:
+            assert await fetch(f"{server.address}/s", 1000, 10.0) is None
+
+
+async def test_a_document_that_expands_a_thousandfold_is_left_at_its_bound() -> None:
+    small, large = (head("content-encoding: gzip", CLOSE) + gzip.compress(bytes(size)) for size in (900, 50_000_000))
+    async with serve(small, large, large) as server:
+        assert await load(f"{server.address}/s", 1000, 10.0) == bytes(900)
+        assert server.header(0, "accept-encoding") == "gzip"
+        with little_memory():
+            with pytest.raises(ClientError, match="gives more than 1,000 bytes"):
+                await load(f"{server.address}/s", 1000, 10.0)
+            assert await fetch(f"{server.address}/s", 1000, 10.0) is None
 
 
 async def test_the_event_that_a_close_cuts_comes_whole_the_next_time() -> None:

@@ -120,7 +120,7 @@ async def test_on_a_phone_the_events_come_first(explorer: Explorer) -> None:
 async def test_older_beside_a_sort_shows_no_event_twice(explorer: Explorer) -> None:
     page = explorer.page
     now = int(time.time())
-    span = f"since={(now - 60) * 1000}&until={(now - 40) * 1000}"
+    span = f"since={(now - 110) * 1000}&until={(now - 80) * 1000}"
     answer = await page.request.get(
         f"{explorer.address}/v2/stream/wiki.change?{span}", headers={"accept": "application/x-ndjson"}
     )

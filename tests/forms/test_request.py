@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -16,14 +17,15 @@ UNKNOWN = b'{"error_code":40403,"message":"Schema not found"}'
 
 
 @asynccontextmanager
-async def answering(status: int, body: bytes, seen: list[bytes]) -> AsyncIterator[str]:
+async def answering(status: int, body: bytes, seen: list[bytes], more: bytes = b"x: y") -> AsyncIterator[str]:
     writers: list[asyncio.StreamWriter] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers.append(writer)
         seen.append(await reader.readuntil(b"\r\n\r\n"))
         if status:
-            writer.write(b"HTTP/1.1 %d X\r\ncontent-length: %d\r\nlocation: /x\r\n\r\n%b" % (status, len(body), body))
+            head = b"HTTP/1.1 %d X\r\ncontent-length: %d\r\nlocation: /x\r\n%b\r\n\r\n" % (status, len(body), more)
+            writer.write(head + body)
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     try:
@@ -74,6 +76,16 @@ async def test_any_other_answer_counts_as_away(status: int, body: bytes, reason:
     async with answering(status, body, []) as url:
         with pytest.raises(RegistryAway, match=reason):
             await RegistryRequests(RegistryOptions(url, timeout=0.2 if not status else 5.0))("/schemas/ids/1")
+
+
+@pytest.mark.parametrize("codings", [b"gzip", b"GZIP, gzip", b"br"])
+async def test_a_compressed_answer_is_not_expanded(codings: bytes) -> None:
+    seen: list[bytes] = []
+    bomb = gzip.compress(gzip.compress(b'{"schema":"' + b" " * 1_000_000 + b'"}'))
+    async with answering(200, bomb, seen, b"content-encoding: " + codings) as url:
+        with pytest.raises(RegistryAway, match="compresse"):
+            await RegistryRequests(RegistryOptions(url))("/schemas/ids/1")
+    assert b"\r\naccept-encoding: identity\r\n" in seen[0].lower()
 
 
 async def test_a_registry_that_is_not_there_is_away() -> None:

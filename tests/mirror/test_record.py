@@ -36,3 +36,12 @@ def test_a_time_that_a_log_may_refuse_is_replaced(timestamp: int, more: str, tim
     assert told == time
     assert record.timestamp == (NOW if time is None else time)
     assert record.value == event.data
+
+
+@pytest.mark.parametrize(
+    ("value", "fields"), [(b'"\\ud800"', ("a",)), (b'"\\ud800"', ("a", "b")), (b"[" * 254 + b"]" * 254, ("a", "b"))]
+)
+def test_an_event_whose_field_cannot_be_a_key_is_copied_without_one(value: bytes, fields: tuple[str, ...]) -> None:
+    event = StreamEvent("message", b'{"a":%b,"b":1}' % value, "")
+    record, _ = Recorder(Stream("copy", ("copy",), message_key_fields=fields), "").record(event, NOW)
+    assert (record.key, record.value) == (None, event.data)

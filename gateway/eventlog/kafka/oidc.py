@@ -10,10 +10,13 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from gateway.errors import InvalidEnvironment
+from gateway.outbound.body import PLAIN, BodyRefused, read_body
 from gateway.outbound.certificates import why_refused
 from gateway.outbound.requests import Outbound
 
 ANSWER_BYTES = 1 << 20
+LONGEST_LIFE = 1e9
+"""Seconds of a token's life from which on they are not believed; they may have hundreds of digits."""
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -58,15 +61,12 @@ async def ask_for_token(credentials: Credentials, seconds: float) -> tuple[str, 
         async with (
             httpx.AsyncClient(transport=Outbound(), timeout=seconds, follow_redirects=False) as client,
             client.stream(
-                "POST", credentials.url, data=form, auth=basic, headers={"accept": "application/json"}
+                "POST", credentials.url, data=form, auth=basic, headers={"accept": "application/json"} | PLAIN
             ) as answer,
         ):
-            body = b""
-            async for part in answer.aiter_bytes():
-                body += part
-                if len(body) > ANSWER_BYTES:
-                    raise NoToken("the token endpoint answers without end")
-            status = answer.status_code
+            body, status = await read_body(answer, ANSWER_BYTES), answer.status_code
+    except BodyRefused as error:
+        raise NoToken(f"the token endpoint {error}") from None
     except (httpx.HTTPError, InvalidEnvironment) as error:
         why = why_refused(error) or str(error) or type(error).__name__
         raise NoToken(f"the token endpoint cannot be asked: {why}") from error
@@ -78,7 +78,9 @@ async def ask_for_token(credentials: Credentials, seconds: float) -> tuple[str, 
     token, expires = document.get("access_token"), document.get("expires_in")
     if not isinstance(token, str) or not token:
         raise NoToken("the token endpoint answers without an access_token")
-    return token, float(expires) if isinstance(expires, int | float) and not isinstance(expires, bool) else None
+    if isinstance(expires, bool) or not isinstance(expires, int | float) or not expires < LONGEST_LIFE:
+        return token, None
+    return token, float(expires)
 
 
 def _read(body: bytes) -> dict[str, Any]:

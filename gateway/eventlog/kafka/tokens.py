@@ -151,7 +151,7 @@ def _signed(region: str) -> Fetch:
 
 def _life_of(token: str) -> float | None:
     """The seconds until the `exp` of a signed token (RFC 7519)."""
-    with suppress(ValueError, IndexError, TypeError, AttributeError, RecursionError):
+    with suppress(ValueError, IndexError, TypeError, AttributeError, RecursionError, OverflowError):
         payload = token.split(".")[1]
         expires = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))).get("exp")
         if isinstance(expires, int | float) and not isinstance(expires, bool):

@@ -173,10 +173,12 @@ def test_few_bytes_do_not_become_much_json() -> None:
         AvroReader(schema).read(written("long", 100_000))
 
 
-LONG = {"logicalType": "decimal", "precision": 10_000, "scale": 10_000}
+LARGE_DECIMAL: dict[str, Any] = {"logicalType": "decimal", "precision": 10_000, "scale": 10_000}
 
 
-@pytest.mark.parametrize("item", [{"type": "fixed", "name": "F", "size": 0, **LONG}, {"type": "bytes", **LONG}])
+@pytest.mark.parametrize(
+    "item", [{"type": "fixed", "name": "F", "size": 0, **LARGE_DECIMAL}, {"type": "bytes", **LARGE_DECIMAL}]
+)
 def test_few_bytes_do_not_become_long_decimals(item: dict[str, Any]) -> None:
     reader = AvroReader({"type": "array", "items": item})
     bare = b"" if item["type"] == "fixed" else b"\0"

@@ -110,7 +110,7 @@ def test_the_life_of_a_signed_token_is_read() -> None:
         (said([], 500), "the token endpoint answers 500"),
         (said({"token": "x"}), "the token endpoint answers without an access_token"),
         (said({"access_token": "a\nb"}), "what was given for a token is none"),
-        (lambda _: b"HTTP/1.1 200 X\r\ncontent-length: 3000000\r\n\r\n" + b"x" * 3_000_000, "answers with more than 1,048,576 bytes"),
+        (lambda _: b"HTTP/1.1 200 X\r\ncontent-length: 3000000\r\n\r\n" + b"x" * 3_000_000, "answers with more than"),
         (lambda _: b"", "the token endpoint cannot be asked"),
         (said({"access_token": "x"}, 302), "the token endpoint answers 302"),
     ],

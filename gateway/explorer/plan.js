@@ -20,7 +20,6 @@ const NEWEST = 300;
 const SETTLED = 2000;
 /** A stream of which nothing was known yet is looked at so far back: something may have come since it was asked. */
 const UNKNOWN = "10m";
-const UNKNOWN_MILLISECONDS = 600_000;
 const SPAN = /^\d+(ms|s|m|h|d|w)$/;
 
 /**
@@ -57,7 +56,7 @@ async function live({ until }, { now, oldest, newest }, settled, ask) {
   const end = endOf(until, settled, now);
   // Of a stream whose first event has just come, or comes after the end, there is nothing to count.
   if (newest === null || oldest === null || oldest >= end) {
-    const since = until === "" ? UNKNOWN : String(Math.max(0, end - UNKNOWN_MILLISECONDS));
+    const since = until === "" ? UNKNOWN : String(Math.max(0, parseTime(UNKNOWN, end) ?? end));
     return { since, from: parseTime(since, now) ?? now, counts: null, until: 0, total: 0, shown: true };
   }
   const start = await beginning(ask, { oldest, until: end, wanted: BACKLOG, newest: Math.min(newest, end) });

@@ -20,7 +20,7 @@ from gateway.feed.timeline import Timeline
 from gateway.filters.subject import Subject
 from gateway.hub.history_segment import HistorySegment
 from gateway.hub.ring import Ring
-from gateway.hub.segment import ITEM_OVERHEAD, Item, Segment
+from gateway.hub.segment import ITEM_OVERHEAD, PLACE_OVERHEAD, Item, Segment
 from gateway.model.event import parse_again, parsed_size
 from gateway.model.position import ConsumedPosition, PositionEncoder
 from gateway.model.record import TopicPartition
@@ -30,8 +30,6 @@ from gateway.wire.format import Format
 
 MATCH_OVERHEAD = 100
 """Bytes that a remembered match costs."""
-PLACE_OVERHEAD = 100
-"""Bytes that the position of one partition costs where it is remembered."""
 PARSED_SEGMENTS = 64
 """The number of newest segments whose events, once parsed again for a returning client, are kept for the next one.
 After a network failure thousands return at once, with different filters."""

@@ -24,6 +24,7 @@ from gateway.eventlog.trouble import FACTS, Trouble, demand, refuse
 from gateway.hub.history import History
 from gateway.hub.history_segment import HistorySegment, decode_segment
 from gateway.hub.losses import Lost, Remains
+from gateway.hub.segment import PLACE_OVERHEAD
 from gateway.model.record import Record, RecordRun, TopicPartition, sizes_of
 
 SEGMENT_RECORDS = 256
@@ -37,8 +38,6 @@ PARSED_SEGMENTS = 4
 PARSED_BYTES = 16 * 1024 * 1024
 """History segments of which the parsed events are kept, and their bytes, for the filters of those who come at the same
 time. Parsed events are large: to keep those that nobody looks at costs a third of the time of a replay."""
-PLACE_OVERHEAD = 100
-"""Bytes that an offset of one partition costs where it is remembered."""
 FETCH_SECONDS = 1.0
 """The longest wait of one call to the log."""
 IDLE_SECONDS = 10.0

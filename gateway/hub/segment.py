@@ -16,6 +16,8 @@ from gateway.model.record import TopicPartition
 
 ITEM_OVERHEAD = 400
 """Bytes that a record costs beside its data: the tuple, its numbers, its places in lists."""
+PLACE_OVERHEAD = 100
+"""Bytes that the position of one partition costs where it is remembered."""
 
 _SERIALS = itertools.count()
 

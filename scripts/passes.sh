@@ -31,8 +31,8 @@ passes() {
     [[ -z $failed ]] || die "Not all tests passed that ran $failed."
 }
 
-# pass NAME PYTEST ARGUMENT...: one of them, for `passes`.
+# pass NAME PYTEST ARGUMENT...: one of them, for `passes`. Names the slowest.
 pass() {
     say "The tests that run $1:"
-    "$pytest" "${@:2}" || failed="${failed:+$failed and }$1"
+    "$pytest" --durations=20 --durations-min=10 "${@:2}" || failed="${failed:+$failed and }$1"
 }

@@ -124,7 +124,8 @@ async def test_a_second_signal_ends_at_once(serve: Serve, client: Client, log: s
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_a_signal_after_a_drain_ends_in_order(serve: Serve, client: Client, log: str, workers: int) -> None:
     """As a service manager's, after a hook that has asked for the drain."""
-    gateway = await serve(STREAMS, log, drain_time=5, workers=workers)
+    # Long enough for a busy machine to see all of it drain.
+    gateway = await serve(STREAMS, log, drain_time=12, workers=workers)
     streams = [await client.stream(gateway.port, "numbers") for _ in range(10)]
     async with httpx.AsyncClient(timeout=WAIT, trust_env=False) as admin:
         for _ in range(2):

@@ -45,7 +45,7 @@ async def test_a_click_on_a_head_sorts_all_of_the_range(explorer: Explorer) -> N
     assert shown[0] == max(lengths)
     # Numbers stand below each other, also their heads.
     cell = explorer.rows.first.locator('[data-path="length.new"]')
-    assert await cell.evaluate("cell => getComputedStyle(cell).textAlign") == "right"
+    await expect(cell).to_have_css("text-align", "right")
     await head.get_by_role("button", name="length.new", exact=True).click()
     await expect(head).to_have_attribute("aria-sort", "ascending")
     await head.get_by_role("button", name="length.new", exact=True).click()

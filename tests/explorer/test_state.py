@@ -22,8 +22,9 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.asyncio(loop_scope="package")]
 VIEWS = {
     "pages": {"stream": "wiki.change", "key": ["wiki", "title"]},
     "titles": {"stream": "wiki.change", "key": ["title"]},
-    "things": {"stream": "hostile", "key": ["name"], "delete": "has(event.gone)"},
+    "things": {"stream": "things", "key": ["name"], "delete": "has(event.gone)"},
 }
+OWN_STREAM = {"things": {"description": "What these tests alone write, in the order of its time."}}
 HOSTILE = '<img src=x onerror=alert(1)>/%2f?#\u202e"'
 
 
@@ -31,7 +32,8 @@ HOSTILE = '<img src=x onerror=alert(1)>/%2f?#\u202e"'
 async def viewing(tmp_path_factory: pytest.TempPathFactory, feed: Feed) -> AsyncIterator[GatewayProcess]:
     """A gateway with views of the feed."""
     directory = tmp_path_factory.mktemp("views")
-    config = configuration(directory, STREAMS, views=VIEWS)
+    await feed.log.create("things")
+    config = configuration(directory, STREAMS | OWN_STREAM, views=VIEWS)
     given = ("--config", str(config), "--log", f"sqlite:///{feed.path}", "--view-directory", str(directory / "views"))
     gateway = GatewayProcess(directory / "gateway", *given)
     await gateway.start()
@@ -132,13 +134,12 @@ async def test_a_page_has_a_history(look: str, browser: Browser, viewing: Gatewa
 async def test_hostile_keys_and_values_stay_text(browser: Browser, viewing: GatewayProcess, feed: Feed) -> None:
     one = {"name": HOSTILE, "text": "<b>one</b>", "big": 1}
     two = {"name": HOSTILE, "text": "<script>alert(1)</script>\u202e\u0000", "a.b": {"<i>": "<svg onload=alert(1)>"}}
-    await feed.put("hostile", one, two)
+    await feed.put("things", one, two)
     await viewing_history(viewing, HOSTILE, 2)
     explorer = await page_of(browser, viewing)
     page = explorer.page
-    await page.goto(f"{viewing.address}/?streams=hostile&since=1h&columns=text")
+    await page.goto(f"{viewing.address}/?streams=things&since=1h&columns=text")
     await expect(page.get_by_role("button", name="State by key")).to_be_visible()
-    # Others write to this stream, too, and the newest row is not there first.
     await explorer.rows.filter(has_text="<script>alert(1)</script>").locator(".time").click()
     await page.locator(".unfolded").get_by_role("button", name="History", exact=True).click()
     changes = page.locator("#by-key .changes")
@@ -162,11 +163,11 @@ async def test_deleted_and_made_again_and_not_there(browser: Browser, viewing: G
         {"name": "..", "n": 2},
         {"name": "..", "gone": 1},
     ):
-        await feed.put("hostile", {"name": "..", **event})
+        await feed.put("things", {"name": "..", **event})
     await viewing_history(viewing, "..", 4)
     explorer = await page_of(browser, viewing)
     page = explorer.page
-    await page.goto(f"{viewing.address}/?streams=hostile&since=1h")
+    await page.goto(f"{viewing.address}/?streams=things&since=1h")
     await explorer.rows.first.wait_for()
     await page.get_by_role("button", name="State by key").click()
     name = page.locator("#by-key").get_by_label("name", exact=True)
@@ -197,14 +198,14 @@ async def test_deleted_and_made_again_and_not_there(browser: Browser, viewing: G
 async def test_the_time_of_the_slider_is_that_of_the_state(
     browser: Browser, viewing: GatewayProcess, feed: Feed
 ) -> None:
-    await feed.put("hostile", {"name": "timed", "n": "before"})
+    await feed.put("things", {"name": "timed", "n": "before"})
     (version,) = (await viewing_history(viewing, "timed"))["versions"]
-    await feed.put("hostile", {"name": "timed", "n": "after"})
+    await feed.put("things", {"name": "timed", "n": "after"})
     await viewing_history(viewing, "timed", 2)
     until = iso_time(read_time(version["timestamp"]) + 1)
     explorer = await page_of(browser, viewing)
     page = explorer.page
-    await page.goto(f"{viewing.address}/?streams=hostile&since=1h&until={until}")
+    await page.goto(f"{viewing.address}/?streams=things&since=1h&until={until}")
     await page.get_by_role("button", name="State by key").click()
     await expect(page.locator("#by-key").get_by_label("As of")).to_have_value(until)
     await page.locator("#by-key").get_by_label("name", exact=True).fill("timed")

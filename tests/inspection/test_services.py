@@ -152,7 +152,7 @@ NO_KEY = "the keys (jwks): no key in it verifies RS256 or PS256 or ES256 or EdDS
         ),
         (http(401, b""), "the URL of the keys (jwks) answers 401"),
         (http(302, b""), "the URL of the keys (jwks) answers 302"),
-        (http(200, b" " * 300_000), "the keys (jwks) have more than 262144 bytes"),
+        (http(200, b" " * 300_000), "the URL of the keys (jwks) answers with more than 262,144 bytes"),
         (SILENT, "the keys (jwks) did not arrive within 0.1 s"),
     ],
 )

@@ -107,13 +107,11 @@ function memberAt(before, fields, seen) {
   const found = /(?:^|[^\w.$\])])event((?:\.\w+)*)\.(\w*)$/.exec(before);
   if (!found || insideText(before)) return insideText(before) ? { from: before.length, suggestions: [] } : null;
   const parent = found[1].slice(1);
-  const prefix = parent === "" ? "" : `${parent}.`;
   const typed = found[2].toLowerCase();
   const members = fields
-    .filter(({ path }) => path.startsWith(prefix) && !path.slice(prefix.length).includes("."))
-    .filter(({ path }) => isMember(path.slice(prefix.length)))
+    .filter(({ steps }) => steps.every(isMember) && steps.slice(0, -1).join(".") === parent)
     .map((field) => {
-      const name = field.path.slice(prefix.length);
+      const name = field.steps[field.steps.length - 1];
       return { insert: name, label: name, kind: field.types.join(" or "), note: field };
     });
   const field = fields.find(({ path }) => path === parent);
@@ -153,7 +151,7 @@ function wordAt(before, fields, seen) {
 /** Whole fields by a part of their names; before anything is typed, those that say most. @param {import("./schema.js").Field[]} fields @param {string} typed @returns {Draft[]} */
 function membersOf(fields, typed) {
   const best = suggested(fields);
-  const fitting = fields.filter(({ path }) => path.split(".").every(isMember) && (typed === "" ? best.includes(path) : path.toLowerCase().includes(typed)));
+  const fitting = fields.filter(({ path, steps }) => steps.every(isMember) && (typed === "" ? best.includes(path) : path.toLowerCase().includes(typed)));
   const place = (/** @type {string} */ path) => {
     const name = path.slice(path.lastIndexOf(".") + 1).toLowerCase();
     return (name.startsWith(typed) ? 0 : 2) + (best.includes(path) ? 0 : 1);

@@ -11,7 +11,7 @@ import { at, Exact } from "./json.js";
 import { showLineage } from "./lineage.js";
 import { recall, remember } from "./memory.js";
 import { Rates } from "./rates.js";
-import { fieldsOf, fieldsOfEvent, merge, suggested } from "./schema.js";
+import { fieldsOf, fieldsOfEvent, isReached, merge, suggested } from "./schema.js";
 import { setUpShortcuts } from "./shortcuts.js";
 import { valueOf } from "./store.js";
 import { Timeline } from "./timeline.js";
@@ -80,10 +80,10 @@ const rates = new Rates(showRates, (trouble) => live.setTrouble(trouble));
 /** @type {FilterBar} */
 const filterBar = new FilterBar({
   apply: (filter) => go({ filter }),
-  check: (filter) => api.isTaken(requestOf({ ...view, streams: picked(), filter }, columns())),
+  check: (filter) => api.isTaken(requestOf({ ...view, streams: picked(), filter }, named())),
   probe: async (filter, signal) => {
     if (picked().length === 0) return { sample: null };
-    const request = requestOf({ ...view, streams: picked(), filter }, columns());
+    const request = requestOf({ ...view, streams: picked(), filter }, named());
     return api.probe(request, rate(), signal);
   },
   sampled: ({ ratio }) => {
@@ -105,6 +105,12 @@ function picked() {
 
 function columns() {
   return view.columns.length > 0 ? view.columns : suggested(fields);
+}
+
+/** Those that the server can be asked for alone; none where it would leave out one that is shown. */
+function named() {
+  const all = columns();
+  return all.every((path) => isReached(fields.find((field) => field.path === path))) ? all : [];
 }
 
 /** Events a second of what is picked. */
@@ -198,7 +204,7 @@ function showColumns() {
 
 /** @param {string[]} names */
 function subscribe(names) {
-  const request = requestOf({ ...view, streams: names }, columns());
+  const request = requestOf({ ...view, streams: names }, named());
   const all = { ...request, since: view.since, until: view.until, speed: view.since ? view.speed : 0 };
   const text = JSON.stringify(all);
   if (text === subscribed) return;
@@ -310,7 +316,7 @@ let openUse = null;
 byId("use-open").addEventListener("click", async () => {
   const part = await import("./use.js").catch(tellMissing);
   if (part === null) return;
-  const address = () => addressOf(location.origin, { ...view, streams: picked() }, columns());
+  const address = () => addressOf(location.origin, { ...view, streams: picked() }, named());
   openUse ??= part.setUpUse(address, () => [...live.store.shown], columns);
   openUse();
 });

@@ -1,6 +1,6 @@
 /** Which members of events have so few values that these tell something. Pure. */
 import { at } from "./json.js";
-import { score as saying } from "./schema.js";
+import { isReached, score as saying } from "./schema.js";
 
 export const MOST = 5;
 const FEWEST = 2;
@@ -8,9 +8,12 @@ const FEWEST = 2;
 const MANY = 40;
 const LONGEST = 40;
 
-/** @param {import("./schema.js").Field[]} fields @param {any[]} events @returns {string[]} Dotted paths, those that say most first. */
+/**
+ * Dotted paths, by which the server counts values; those that say most first.
+ * @param {import("./schema.js").Field[]} fields @param {any[]} events @returns {string[]}
+ */
 export function candidates(fields, events) {
-  const leaves = fields.filter((field) => !field.types.includes("object") && !field.types.includes("array") && saying(field) > 1);
+  const leaves = fields.filter((field) => isReached(field) && !field.types.includes("object") && !field.types.includes("array") && saying(field) > 1);
   const scored = leaves.map(({ path, values, types }, order) => {
     const found = distinct(events, path);
     if (found === null || found.values.size < FEWEST) return { path, order, score: 0 };

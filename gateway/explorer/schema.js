@@ -1,8 +1,9 @@
 /** The fields of events: from a schema, and from events themselves. Pure. */
 
 /**
- * @typedef {{path: string, types: string[], description: string, values: unknown[], required: boolean, format: string}}
- *   Field `path` is dotted, `values` are those of an enumeration, `required` whether every event has it.
+ * @typedef {{path: string, steps: string[], types: string[], description: string, values: unknown[], required: boolean, format: string}}
+ *   Field `path` is dotted, `steps` are the names on the way, which may have dots themselves, `values` are those of an enumeration,
+ *   `required` whether every event has it.
  */
 const DEEPEST = 6;
 const MOST = 500;
@@ -20,48 +21,54 @@ const IDENTIFIER = /(^|_)(id|ids|key|sku|number|no|ref)$|[a-z](Id|Key|Number|Ref
 export function fieldsOf(schema) {
   /** @type {Map<string, Field>} */
   const found = new Map();
-  walk(schema, "", true, 0, found);
+  walk(schema, [], true, found);
   return [...found.values()];
 }
 
-/** @param {any} schema @param {string} prefix @param {boolean} certain @param {number} depth @param {Map<string, Field>} found */
-function walk(schema, prefix, certain, depth, found) {
-  if (schema === null || typeof schema !== "object" || depth > DEEPEST || found.size > MOST) return;
+/** @param {any} schema @param {string[]} above @param {boolean} certain @param {Map<string, Field>} found */
+function walk(schema, above, certain, found) {
+  if (schema === null || typeof schema !== "object" || above.length > DEEPEST || found.size > MOST) return;
   const required = new Set(Array.isArray(schema.required) ? schema.required : []);
   for (const [name, member] of Object.entries(schema.properties ?? {})) {
-    const path = prefix + name;
+    const steps = [...above, name];
+    const path = steps.join(".");
     const sure = certain && required.has(name);
     const known = found.get(path);
-    found.set(path, known === undefined ? field(path, member, sure) : { ...known, required: known.required || sure });
-    walk(member, `${path}.`, sure, depth + 1, found);
+    found.set(path, known === undefined ? field(steps, member, sure) : { ...known, required: known.required || sure });
+    walk(member, steps, sure, found);
   }
-  for (const part of schema.allOf ?? []) walk(part, prefix, certain, depth, found);
-  for (const part of [...(schema.anyOf ?? []), ...(schema.oneOf ?? [])]) walk(part, prefix, false, depth, found);
+  for (const part of schema.allOf ?? []) walk(part, above, certain, found);
+  for (const part of [...(schema.anyOf ?? []), ...(schema.oneOf ?? [])]) walk(part, above, false, found);
 }
 
-/** @param {string} path @param {any} schema @param {boolean} required @returns {Field} */
-function field(path, schema, required) {
+/** @param {string[]} steps @param {any} schema @param {boolean} required @returns {Field} */
+function field(steps, schema, required) {
   const given = typeof schema === "object" && schema !== null ? schema : {};
   const values = Array.isArray(given.enum) ? given.enum : "const" in given ? [given.const] : [];
   const types = [given.type ?? values.map((/** @type {unknown} */ value) => typeOf(value))].flat();
   const { description = "", format = "" } = given;
-  return { path, types: [...new Set(types)], description: String(description), values, required, format };
+  return { path: steps.join("."), steps, types: [...new Set(types)], description: String(description), values, required, format };
 }
 
 /** The fields that an event has, for a stream without a schema. @param {any} event @returns {Field[]} */
 export function fieldsOfEvent(event) {
   /** @type {Field[]} */
   const found = [];
-  const visit = (/** @type {any} */ value, /** @type {string} */ prefix, /** @type {number} */ depth) => {
+  const visit = (/** @type {any} */ value, /** @type {string[]} */ above) => {
     for (const [name, member] of Object.entries(value)) {
       if (found.length >= MOST) return;
-      const path = prefix + name;
-      found.push({ path, types: [typeOf(member)], description: "", values: [], required: false, format: "" });
-      if (typeOf(member) === "object" && depth < DEEPEST) visit(member, `${path}.`, depth + 1);
+      const steps = [...above, name];
+      found.push({ path: steps.join("."), steps, types: [typeOf(member)], description: "", values: [], required: false, format: "" });
+      if (typeOf(member) === "object" && above.length < DEEPEST) visit(member, steps);
     }
   };
-  if (typeOf(event) === "object") visit(event, "", 0);
+  if (typeOf(event) === "object") visit(event, []);
   return found;
+}
+
+/** Whether a dotted path leads to it: who asks the server by paths does not reach a name with dots. @param {Field | undefined} field */
+export function isReached(field) {
+  return field === undefined || field.steps.every((step) => !step.includes("."));
 }
 
 /** Those of several streams together. @param {Field[][]} lists @returns {Field[]} */

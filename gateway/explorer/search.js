@@ -34,14 +34,14 @@ export function searchFilter(text, fields) {
   const trimmed = text.trim();
   const phrase = /^"(.*)"$/.exec(trimmed);
   const words = phrase ? [phrase[1]] : trimmed.split(/\s+/).slice(0, MOST_WORDS);
-  const paths = textPaths(fields);
-  if (paths.length === 0) return null;
+  const texts = textFields(fields);
+  if (texts.length === 0) return null;
   const of = (/** @type {string} */ word) => {
     const pattern = JSON.stringify(`(?i)${escaped(word)}`);
-    const each = paths.map((path) => `${expressionOf(path.split("."))}.matches(${pattern})`);
+    const each = texts.map(({ steps }) => `${expressionOf(steps)}.matches(${pattern})`);
     return each.length === 1 ? each[0] : `(${each.join(" || ")})`;
   };
-  return { filter: words.map(of).join(" && "), paths };
+  return { filter: words.map(of).join(" && "), paths: texts.map(({ path }) => path) };
 }
 
 /** What a condition made of a word looks for; null for any other condition. @param {string} condition */
@@ -65,12 +65,12 @@ export function wordsOf(conditions) {
 }
 
 /** The members that hold texts that people write or read, those that say most first. @param {import("./schema.js").Field[]} fields */
-export function textPaths(fields) {
+export function textFields(fields) {
   const texts = fields.filter(({ types, format, path }) => types.includes("string") && format === "" && !path.startsWith("$"));
-  const weight = (/** @type {import("./schema.js").Field} */ { path, values }) =>
-    (path.startsWith("meta.") ? 4 : 0) + (TOLD.test(path) ? -3 : 0) + path.split(".").length + (values.length > 0 ? 1 : 0);
+  const weight = (/** @type {import("./schema.js").Field} */ { path, steps, values }) =>
+    (path.startsWith("meta.") ? 4 : 0) + (TOLD.test(path) ? -3 : 0) + steps.length + (values.length > 0 ? 1 : 0);
   const ordered = texts.map((field, order) => ({ field, order })).sort((one, other) => weight(one.field) - weight(other.field) || one.order - other.order);
-  return ordered.slice(0, MOST_FIELDS).map(({ field }) => field.path);
+  return ordered.slice(0, MOST_FIELDS).map(({ field }) => field);
 }
 
 /** A text as a pattern that matches itself alone (RE2). @param {string} text */

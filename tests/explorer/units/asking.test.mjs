@@ -8,7 +8,8 @@ import { readMoment } from "../../../gateway/explorer/moments.js";
 import { sorted, turned } from "../../../gateway/explorer/order.js";
 import { isWords, searchFilter, wordOf } from "../../../gateway/explorer/search.js";
 
-const field = (path, types, format = "", values = []) => ({ path, types, format, values, description: "", required: true });
+const field = (path, types, format = "", values = [], steps = path.split(".")) =>
+  ({ path, steps, types, format, values, description: "", required: true });
 const FIELDS = [
   field("$schema", ["string"]),
   field("meta.id", ["string"]),
@@ -34,6 +35,7 @@ test("words become a filter over the texts", () => {
   );
   assert.equal(searchFilter('"berlin wall"', [field("title", ["string"])]).filter, 'event.title.matches("(?i)berlin wall")');
   assert.equal(searchFilter("x", [field("n", ["integer"])]), null);
+  assert.equal(searchFilter("x", [field("log.level", ["string"], "", [], ["log.level"])]).filter, 'event["log.level"].matches("(?i)x")');
 });
 
 test("times are read as people say them", () => {
@@ -174,4 +176,10 @@ test("examples are of what the stream has", () => {
   const wiki = words.suggestions.find(({ label }) => label === "event.wiki");
   assert.equal(wiki.note, '"enwiki", "dewiki"');
   assert.equal(complete("wi", 2, fields, seen).suggestions[0].insert, "event.wiki");
+  // A name with dots is no way through members.
+  const dotted = field("log.level", ["string"], "", ["low", "high"], ["log.level"]);
+  assert.equal(example([dotted], seen), "");
+  assert.deepEqual(complete("log", 3, [dotted], seen).suggestions, []);
+  assert.deepEqual(complete("event.", 6, [dotted], seen).suggestions, []);
+  assert.deepEqual(complete("event.log.", 10, [field("log", ["object"]), dotted], seen).suggestions, []);
 });

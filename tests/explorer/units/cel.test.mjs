@@ -92,13 +92,13 @@ test("the place of an error, in characters that the server counts otherwise", ()
 });
 
 const FIELDS = [
-  { path: "wiki", types: ["string"], description: "", values: [], required: true, format: "" },
-  { path: "type", types: ["string"], description: "", values: ["edit", "new"], required: true, format: "" },
-  { path: "bot", types: ["boolean"], description: "", values: [], required: true, format: "" },
-  { path: "length", types: ["object"], description: "", values: [], required: false, format: "" },
-  { path: "length.new", types: ["integer"], description: "", values: [], required: false, format: "" },
-  { path: "length.in", types: ["integer"], description: "", values: [], required: false, format: "" },
-  { path: "tags", types: ["array"], description: "", values: [], required: false, format: "" },
+  { path: "wiki", steps: ["wiki"], types: ["string"], description: "", values: [], required: true, format: "" },
+  { path: "type", steps: ["type"], types: ["string"], description: "", values: ["edit", "new"], required: true, format: "" },
+  { path: "bot", steps: ["bot"], types: ["boolean"], description: "", values: [], required: true, format: "" },
+  { path: "length", steps: ["length"], types: ["object"], description: "", values: [], required: false, format: "" },
+  { path: "length.new", steps: ["length", "new"], types: ["integer"], description: "", values: [], required: false, format: "" },
+  { path: "length.in", steps: ["length", "in"], types: ["integer"], description: "", values: [], required: false, format: "" },
+  { path: "tags", steps: ["tags"], types: ["array"], description: "", values: [], required: false, format: "" },
 ];
 const inserts = (text) => complete(text, text.length, FIELDS, () => ["enwiki", "dewiki"])?.suggestions.map((each) => each.insert) ?? [];
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { barWidth, Histogram } from "../../../gateway/explorer/histogram.js";
 import { at, parse } from "../../../gateway/explorer/json.js";
-import { fieldsOf, fieldsOfEvent, merge, suggested, trackOf } from "../../../gateway/explorer/schema.js";
+import { fieldsOf, fieldsOfEvent, isReached, merge, suggested, trackOf } from "../../../gateway/explorer/schema.js";
 import { EventStore, MOST_EVENTS } from "../../../gateway/explorer/store.js";
 import { Windowing } from "../../../gateway/explorer/windowing.js";
 
@@ -100,6 +100,9 @@ test("fields of a schema", () => {
   const fields = fieldsOf(schema);
   assert.deepEqual(fields.map(({ path }) => path), ["id", "title", "user", "kind", "link", "length", "length.new", "meta", "meta.dt"]);
   assert.deepEqual(suggested(fields), ["id", "title", "user", "kind", "length.new"]);
+  assert.deepEqual(fieldsOfEvent({ log: { level: 1 }, "log.name": 2 }).map(({ steps }) => steps), [["log"], ["log", "level"], ["log.name"]]);
+  const named = { properties: { "log.name": { type: "string" }, log: { properties: { level: { type: "string" } } } } };
+  assert.deepEqual(fieldsOf(named).map(isReached), [false, true, true]);
   assert.deepEqual(merge([fields, fieldsOfEvent({ title: 1 })]).find(({ path }) => path === "title")?.types, ["string", "number"]);
   const certain = (...lists) => merge(lists).filter(({ required }) => required).map(({ path }) => path);
   assert.deepEqual([certain(fields), certain(fields, fields), certain(fields, fieldsOfEvent({ title: "" }))].map((paths) => paths.includes("title")), [true, true, false]);
@@ -113,7 +116,7 @@ test("names that strangers made up stay out of the heads, or have little room th
 
 test("the fields of sixty streams are merged at once", () => {
   const lists = Array.from({ length: 60 }, (_, list) => Array.from({ length: 500 }, (__, index) => ({
-    path: `m${list % 3}.${index}`, types: ["string"], description: "", values: [], required: true, format: "",
+    path: `m${list % 3}.${index}`, steps: [`m${list % 3}`, `${index}`], types: ["string"], description: "", values: [], required: true, format: "",
   })));
   const began = performance.now();
   assert.equal(merge(lists).length, 1500);

@@ -111,12 +111,16 @@ test("a table keeps texts from being formulas, and quotes", () => {
   assert.deepEqual(lines, ["time,a,b,c,n,gone\r\n", `2026-03-04T10:30:00.500Z,'=1+1,"x""y, z","{""d"":[1]}",-5,\r\n`]);
 });
 
-const field = (path, types, more = {}) => ({ path, types, format: "", values: [], description: "", required: true, ...more });
+const field = (path, types, more = {}) => ({ path, steps: path.split("."), types, format: "", values: [], description: "", required: true, ...more });
 
 test("members with few values are found, and no others", () => {
   const fields = [field("wiki", ["string"]), field("title", ["string"]), field("bot", ["boolean"]), field("url", ["string"]), field("one", ["string"])];
   const events = Array.from({ length: 100 }, (_, n) => ({ wiki: `w${n % 4}`, title: `t${n}`, bot: n % 3 === 0, url: `u${n % 2}`, one: "x" }));
   assert.deepEqual(candidates(fields, events), ["wiki", "bot"]);
+  // The server counts by paths, which a name with dots is not.
+  const levels = Array.from({ length: 100 }, (_, n) => ({ "log.level": `l${n % 4}` }));
+  assert.deepEqual(candidates([field("log.level", ["string"], { steps: ["log.level"] })], levels), []);
+  assert.deepEqual(candidates([field("log.level", ["string"])], levels), ["log.level"]);
 });
 
 test("what few events have counts among these alone", () => {

@@ -16,15 +16,17 @@ from gateway.archive.open import EXTRA, has_table, missing_libraries, open_archi
 from gateway.archive.options import ArchiveOptions
 from gateway.catalog.stream import Stream
 from gateway.clock import SystemClock
-from gateway.commands.ending import end_with_log, fail
+from gateway.commands.ending import fail
 from gateway.commands.erasing import Matcher, erase_everywhere
 from gateway.commands.help import Group
+from gateway.commands.with_log import end_with_log
 from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError, InvalidExpression, LogError
 from gateway.eventlog.port import EventLog
 from gateway.filters.compile import compile_filter
 from gateway.observability.logs import configure_logging
-from gateway.process.serve import INTERRUPTED, stop_on_signals
+from gateway.process.serve import stop_on_signals
+from gateway.process.signals import INTERRUPTED
 from gateway.settings.configuration import Configured, configure
 from gateway.settings.table import BY_KEY
 from gateway.text import counted

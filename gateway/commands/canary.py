@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
+
+import click
 
 from gateway.app.composition import open_log, open_schemas
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.clock import SystemClock
+from gateway.commands.ending import fail
+from gateway.commands.options import read_settings, stream_of, with_settings
 from gateway.errors import ConfigurationError, LogError, LogUnavailable
 from gateway.eventlog.port import EventLog, TopicState
 from gateway.intake.canary import canary_event
@@ -96,3 +102,27 @@ async def _append(log: EventLog, stream: Stream, make: Maker) -> list[str | None
         await log.append(topic, records)
         ids += [one.given_id for one in made]
     return ids
+
+
+@click.command()
+@click.argument("streams", nargs=-1, metavar="[STREAM]...")
+@with_settings("config", "log", "schema_repositories")
+def canary(streams: tuple[str, ...], **flags: Any) -> None:
+    """Store one canary event in each STREAM, or in all streams with canary_events_enabled.
+
+    The event is the first example of the stream's schema, with meta.domain canary. Subscribers see it only with
+    canary=true. Run this every few minutes to distinguish an idle stream from a broken one.
+
+    Exit status: 0; 1 if an event was not stored.
+    """
+    configured = read_settings(flags)
+    try:
+        named = [stream_of(configured, name) for name in streams]
+        status = run_canary(configured.settings, configured.catalog, named, click.echo, _complain)
+    except ConfigurationError as error:
+        fail([f"gateway canary: {mistake}" for mistake in error.mistakes])
+    sys.exit(status)
+
+
+def _complain(line: str) -> None:
+    click.echo(f"gateway canary: {line}", err=True)

@@ -13,6 +13,7 @@ import click
 
 from gateway.app.composition import define
 from gateway.app.machine import memory_limit
+from gateway.commands.options import with_settings
 from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError
 from gateway.inspection.inspect import inspect
@@ -77,3 +78,20 @@ def _connect(configured: Configured, definitions: Definitions) -> None:
 def _end(mistakes: int, more: str = "") -> None:
     click.echo(f"{counted(mistakes, 'mistake')}{more}", err=True)
     sys.exit(1)
+
+
+@click.command()
+@click.option(
+    "--connect",
+    is_flag=True,
+    help="also reach Kafka, the registry, Redis, the keys of tokens and the archive, and read a record of each topic",
+)
+@with_settings("config", "log", "schema_repositories", "error_stream", "jwks")
+def check(connect: bool, **flags: Any) -> None:
+    """Check the configuration and the schemas, and print each mistake with file and line.
+
+    With --connect, all that the configuration reaches is checked too. Nothing is created or changed there.
+
+    Exit status: 0; 1 if there is a mistake.
+    """
+    run_check(flags, connect)

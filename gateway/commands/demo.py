@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import os
 import re
+import sys
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,8 @@ from gateway.catalog.load import read
 from gateway.catalog.stream import Retention, Stream
 from gateway.client import ClientError, bare, is_address
 from gateway.clock import SystemClock
+from gateway.commands.ending import fail
+from gateway.commands.options import with_settings
 from gateway.definitions import Definitions
 from gateway.demo.feed import CHANGES, SampleFeed, stream_of
 from gateway.demo.past import begin_past, write_aside
@@ -33,7 +38,7 @@ from gateway.errors import ConfigurationError, LogError
 from gateway.mirror.meter import Meter
 from gateway.mirror.mirror import Mirror, default_name
 from gateway.mirror.source import subscriber
-from gateway.observability.logs import Output
+from gateway.observability.logs import Output, configure_logging
 from gateway.process.processing import Declared
 from gateway.process.reload import Reloader, Source
 from gateway.process.serve import (
@@ -263,3 +268,29 @@ Try in another terminal:
 
 {inside}Ctrl-C ends it.
 """
+
+
+@click.command()
+@click.option("--from", "url", metavar="URL", help="event stream to serve instead, from Wikimedia or another gateway")
+@with_settings(own=("log",), shown=("port", "admin_port"))
+def demo(url: str | None, **flags: Any) -> None:
+    """Serve a live sample feed from an embedded log, without any setup.
+
+    All options of `gateway serve` are accepted too.
+    """
+    given = demo_settings(flags, os.environ)
+    try:
+        configured = configure_demo(given, os.environ)
+    except ConfigurationError as error:
+        fail(error.mistakes)
+    output = configure_logging(configured.settings.log_format, configured.settings.log_level)
+    output.take_streams()
+    try:
+        if url is None:
+            sys.exit(serve_demo(configured, partial(configure_demo, given, dict(os.environ)), output))
+        else:
+            asyncio.run(run_demo_from(configured.settings, url, output))
+    except OSError as error:
+        fail([f"gateway demo: {error.strerror or error}"])
+    except (ClientError, ConfigurationError, LogError) as error:
+        fail([f"gateway demo: {error}"])

@@ -1,18 +1,12 @@
-"""How commands end that could not do their work, and those that need an open log."""
+"""How commands end that could not do their work."""
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, NoReturn
+from collections.abc import Iterable
+from typing import NoReturn
 
 import click
-
-from gateway.app.composition import open_log
-from gateway.errors import LogError
-from gateway.eventlog.port import EventLog
-from gateway.settings.configuration import Configured
 
 
 def fail(lines: Iterable[str]) -> NoReturn:
@@ -20,23 +14,3 @@ def fail(lines: Iterable[str]) -> NoReturn:
     for line in lines:
         click.echo(line, err=True)
     sys.exit(1)
-
-
-def end_with_log(
-    configured: Configured, command: str, work: Callable[[EventLog], Coroutine[Any, Any, int]]
-) -> NoReturn:
-    """Do this with the log of the settings, and end with its exit status; `command` is who complains of the log."""
-
-    async def with_log() -> int:
-        log = open_log(configured.settings, configured.catalog)
-        try:
-            await log.open()
-            return await work(log)
-        finally:
-            await log.close()
-
-    try:
-        status = asyncio.run(with_log())
-    except LogError as error:
-        fail([f"{command}: {error}"])
-    sys.exit(status)

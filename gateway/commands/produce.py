@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import click
 
 from gateway.app.composition import open_log, with_registered
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import REGISTERED, Stream
 from gateway.clock import SystemClock
+from gateway.commands.ending import fail
+from gateway.commands.options import read_settings, stream_of, with_settings
 from gateway.errors import ConfigurationError, LogError
 from gateway.process.progress import Progress
-from gateway.process.serve import INTERRUPTED, stop_on_signals
+from gateway.process.serve import stop_on_signals
+from gateway.process.signals import INTERRUPTED
 from gateway.produce.lines import Input
 from gateway.produce.packed import InputError
-from gateway.produce.production import Complaints, Production
+from gateway.produce.production import Complaints, Production, with_fields
 from gateway.schemas.repository import SchemaRepository
 from gateway.settings.table import Settings
 from gateway.text import counted, shown_bytes
@@ -105,3 +111,47 @@ async def _produce(
     if stop.is_set():
         return INTERRUPTED
     return 1 if failure or production.invalid else 0
+
+
+@click.command()
+@click.argument("stream")
+@click.argument("file", type=click.File("rb"), default="-")
+@click.option("--key", metavar="FIELD", help="dotted path of the field to use as the record's key")
+@click.option(
+    "--timestamp",
+    metavar="FIELD",
+    help="dotted path of the field to use as the record's timestamp: ISO 8601, or a number",
+)
+@click.option("--max-errors", type=click.IntRange(min=1), metavar="N", help="stop after this many invalid events")
+@click.option(
+    "--skip",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="skip the first N lines, or events where these are not one a line",
+)
+@with_settings("config", "log", "schema_repositories")
+def produce(
+    stream: str,
+    file: BinaryIO,
+    key: str | None,
+    timestamp: str | None,
+    max_errors: int | None,
+    skip: int,
+    **flags: Any,
+) -> None:
+    """Validate the JSON events of FILE (or standard input), and store them in STREAM.
+
+    Events are one a line, the elements of an array, or objects over several lines. The input may be compressed (gzip,
+    bzip2, xz, zstd). The summary shows how many events were stored. If the command stopped early, it also shows the
+    number to --skip in the next run.
+
+    Exit status: 0; 1 if an event was invalid or the log failed; 130 if it was interrupted.
+    """
+    configured = read_settings(flags)
+    try:
+        target = with_fields(stream_of(configured, stream), key, timestamp)
+        status = run_produce(configured.settings, configured.catalog, target, file, max_errors, skip)
+    except ConfigurationError as error:
+        fail(error.mistakes)
+    sys.exit(status)

@@ -13,8 +13,9 @@ import click
 
 from gateway.app.composition import define, open_log
 from gateway.catalog.document import Findings
-from gateway.commands.ending import end_with_log, fail
+from gateway.commands.ending import fail
 from gateway.commands.help import Group
+from gateway.commands.with_log import end_with_log
 from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError, LogError
 from gateway.eventlog.port import EventLog

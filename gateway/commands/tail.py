@@ -17,7 +17,7 @@ from gateway.clock import SystemClock
 from gateway.errors import InvalidExpression, InvalidFields
 from gateway.filters.compile import compile_filter
 from gateway.filters.fields import compile_fields
-from gateway.process.serve import INTERRUPTED
+from gateway.process.signals import INTERRUPTED
 from gateway.process.standard_streams import STANDARD_OUTPUT, OutputFailed, check_output, watch_reader
 from gateway.tail.local_time import read_local_time
 from gateway.tail.output import JsonLines, Lines, Output, Table

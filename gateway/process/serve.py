@@ -41,8 +41,6 @@ from gateway.text import counted
 
 logger = logging.getLogger("gateway")
 
-INTERRUPTED = 130
-"""The exit status after Ctrl-C: 128 and the number of the signal."""
 COLLECT_AFTER = 50_000
 """Allocations after which the youngest objects are looked through for cycles; frames make none."""
 

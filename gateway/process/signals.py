@@ -8,6 +8,8 @@ import signal
 import threading
 from collections.abc import Callable
 
+INTERRUPTED = 130
+"""The exit status after Ctrl-C: 128 and the number of the signal."""
 BLOCKED_SECONDS = 2.0
 """Seconds after which a loop that has not seen a signal is taken to wait for a reader, which may never come."""
 ENDING_SECONDS = 15.0

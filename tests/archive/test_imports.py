@@ -7,12 +7,15 @@ import sys
 
 PROGRAM = """
 import sys
+from importlib import import_module
 from gateway.app.composition import open_log
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.process import serve
-from gateway.commands import cli
+from gateway.commands.cli import COMMANDS
 from gateway.settings.table import Settings
+for module in COMMANDS.values():
+    import_module(f"gateway.commands.{module}")
 open_log(Settings(), Catalog([Stream("a", ("a",))]))
 open_log(Settings(archive="/nowhere"), Catalog([Stream("a", ("a",))]))
 assert not {"pyarrow", "deltalake"} & set(sys.modules)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from gateway.commands import check
+from gateway.commands.cli import COMMANDS as MODULES
 from gateway.commands.cli import main
 from gateway.settings.relations import told_memory
 from gateway.settings.table import SETTINGS, Settings
 
-COMMANDS = sorted(main.commands)
+COMMANDS = sorted(MODULES)
 GOOD = """
 streams:
   page.edit:
@@ -163,7 +167,10 @@ def test_the_help_of_a_command_can_be_read(command: str) -> None:
     assert result.exit_code == 0
     lines = result.output.splitlines()
     assert lines[0].startswith(f"Usage: main {command}")
-    assert main.commands[command].help
+    found = main.get_command(click.Context(main), command)
+    assert found is not None
+    assert found.help
+    assert found.name == command
     assert max(map(len, lines)) <= 110
     assert not any(word in result.output for word in ("None", "Sentinel", "<gateway", "schema_repositories "))
 
@@ -337,3 +344,19 @@ def test_check_says_nothing_of_the_rest_where_a_setting_is_wrong(tmp_path: Path)
     result = run("check", "--config", str(config))
     assert result.exit_code == 1
     assert re.findall(r"gateway.yaml:(\d+)", result.output) == ["1", "2", "6"]
+
+
+def test_a_client_loads_no_server() -> None:
+    """Of what a command does not need nothing is loaded: it would take a second."""
+    program = (
+        "import sys; from gateway.commands.cli import main; main.get_command(None, 'tail')\n"
+        "assert not {'gateway.app.gateway', 'gateway.settings.table', 'uvicorn', 'yaml'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_command_that_is_not_there() -> None:
+    assert "Error: No such command 'tial'. Did you mean 'tail'?" in run("tial").output
+    assert "Error: No such command 'chek'. Did you mean 'check'?" in run("schemas", "chek").output
+    assert "Error: No such command 'x'.\n" in run("x").output

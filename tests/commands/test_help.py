@@ -11,7 +11,8 @@ from click.shell_completion import get_completion_class
 from click.testing import CliRunner
 
 from gateway.commands.cli import main
-from gateway.commands.help import heading_of
+from gateway.commands.demo import demo
+from gateway.commands.options import heading_of
 from gateway.settings.table import SETTINGS
 
 
@@ -64,7 +65,7 @@ def test_the_group_of_a_setting(key: str, heading: str) -> None:
 def test_the_demo_shows_three_options_and_takes_all() -> None:
     text = help_of("demo")
     assert re.findall(r"^  (--[\w-]+)", text, re.MULTILINE) == ["--from", "--port", "--admin-port"]
-    hidden = {option for command in (main.commands["demo"],) for one in command.params for option in one.opts}
+    hidden = {option for one in demo.params for option in one.opts}
     assert {setting.flag for setting in SETTINGS if setting.flag} <= hidden
 
 

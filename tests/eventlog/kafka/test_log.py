@@ -211,9 +211,12 @@ async def test_a_broker_that_stops_and_starts_again(own_log: KafkaLog, broker: K
             await call
         assert time.monotonic() - started < WAIT
     await asyncio.to_thread(broker.start)
-    await own_log.append(topic, [NewRecord(b"after")])
-    assert await own_log.bounds([partition]) == {partition: Bounds(0, 2)}
-    assert [record.value for record in await patient(reader, 1)] == [b"after"]
+    # For a while it says that it does not lead the partition; what was given up then may be stored later.
+    await patiently(lambda: own_log.append(topic, [NewRecord(b"after")]))
+    bounds = (await patiently(lambda: own_log.bounds([partition])))[partition]
+    assert isinstance(bounds, Bounds)
+    assert bounds.end >= 2
+    assert [record.value for record in await patient(reader, 1)][:1] == [b"after"]
     await reader.close()
 
 
@@ -368,13 +371,21 @@ async def test_a_writer_of_a_broker_that_goes_and_comes(own_log: KafkaLog, broke
     with pytest.raises(LogUnavailable):
         await own_log.writer(topic)
     await asyncio.to_thread(broker.start)
-    again = await patiently(lambda: own_log.writer(topic))
-    assert again.position == b"0"
-    await again.append(to(topic, [NewRecord(b"1", partition=0)]), b"1")
+
+    async def go_on() -> None:
+        """Nobody knows what became of an append that was given up; the position tells."""
+        again = await own_log.writer(topic)
+        try:
+            if again.position != b"1":
+                assert again.position == b"0"
+                await again.append(to(topic, [NewRecord(b"1", partition=0)]), b"1")
+        finally:
+            await again.close()
+
+    await patiently(go_on)
     reader = await own_log.reader({TopicPartition(topic, 0): 0})
     assert [record.value for record in await take(reader, 2)] == [b"0", b"1"]
     await reader.close()
-    await again.close()
 
 
 async def test_a_record_too_large_for_a_writer_leaves_nothing_open(log: KafkaLog, topic: str) -> None:

@@ -11,6 +11,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from tests.rules.kit import values
 
 pytestmark = pytest.mark.end_to_end
 
-STREAM, DEAD, RULE = "wiki.page-delete", "wiki.purge-dead", "purge"
+STREAM, PROBE, DEAD, RULE = "wiki.page-delete", "wiki.probe", "wiki.purge-dead", "purge"
 """With a suffix for each test: several use one broker."""
 EVENTS = 400
 KILLS = 3
@@ -47,6 +48,8 @@ class Target:
         self.keys: dict[int, set[bytes]] = {}
         self.flying: set[bytes] = set()
         self.clashes = 0
+        self.probed = False
+        """Whether it was asked of an event of PROBE, which does not count."""
         self._random = random.Random(3)
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -56,6 +59,10 @@ class Target:
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = int(head.lower().split(b"content-length: ", 1)[1].split(b"\r\n", 1)[0])
                 number = orjson.loads(await reader.readexactly(length))["n"]
+                if number < 0:
+                    self.probed = True
+                    writer.write(b"HTTP/1.1 204 x\r\n\r\n")
+                    continue
                 self.tries[number] += 1
                 self.keys.setdefault(number, set()).add(head.split(b"idempotency-key: ")[1].split(b"\r\n")[0])
                 await asyncio.sleep(self._random.random() * 0.01)
@@ -88,7 +95,7 @@ async def log(
 ) -> AsyncIterator[tuple[EventLog, str]]:
     log: EventLog
     suffix = uuid.uuid4().hex[:8]
-    for name in ("STREAM", "DEAD", "RULE"):
+    for name in ("STREAM", "PROBE", "DEAD", "RULE"):
         monkeypatch.setitem(globals(), name, f"{globals()[name]}-{suffix}")
     if request.param == "sqlite":
         log, url = SqliteLog(tmp_path / "events.db"), f"sqlite:///{tmp_path / 'events.db'}"
@@ -96,7 +103,8 @@ async def log(
         bootstrap = request.getfixturevalue("kafka")
         log, url = KafkaLog([bootstrap]), f"kafka://{bootstrap}"
     await log.open()
-    await patiently(lambda: log.create(STREAM))
+    for stream in (STREAM, PROBE):
+        await patiently(partial(log.create, stream))
     yield log, url
     await log.close()
 
@@ -104,14 +112,14 @@ async def log(
 def configured(tmp_path: Path, port: int) -> Path:
     """A file with one rule."""
     rule = {
-        "on": [STREAM],
+        "on": [STREAM, PROBE],
         "do": [{"request": {"url": f"http://127.0.0.1:{port}/purge/{{event.title}}", "json": {"n": "event.n"}}}],
         "key": "event.title",
         "concurrency": CONCURRENCY,
         "retry": {"after": ["100ms", "300ms"]},
         "dead_stream": DEAD,
     }
-    streams: dict[str, Any] = {STREAM: {}, DEAD: {"schema_title": "gateway/error"}}
+    streams: dict[str, Any] = {STREAM: {}, PROBE: {}, DEAD: {"schema_title": "gateway/error"}}
     return configuration(tmp_path, streams, rules={RULE: rule}, rule_networks=["127.0.0.0/8"])
 
 
@@ -143,14 +151,22 @@ async def ended(*processes: asyncio.subprocess.Process) -> AsyncIterator[None]:
             await process.wait()
 
 
-async def begun(log: EventLog) -> bool:
-    """Whether a rule has begun: it has its topics, and a position."""
-    return f"{RULE}.replay" in await log.describe([f"{RULE}.replay"])
+async def begun(log: EventLog, target: Target) -> None:
+    """Wait until the rule has begun. It is about what comes after that, and tries nothing before its position says so:
+    events of another stream come until it tries one."""
+    probe = NewRecord(orjson.dumps({"n": -1, "title": "probe", "meta": {"id": "probe"}}), partition=0)
+
+    async def is_tried() -> bool:
+        if not target.probed:
+            await patiently(lambda: log.append(PROBE, [probe]))
+        return target.probed
+
+    await until(is_tried)
 
 
 async def check(log: EventLog, target: Target) -> None:
     """All is delivered or dead, with one key an event."""
-    dead = [tries_of(record) for record in await values(log, DEAD)]
+    dead = [tries_of(record) for record in await patiently(lambda: values(log, DEAD))]
     offsets = Counter(one.offset for one in dead if one is not None)
     assert len(dead) == offsets.total()
     assert set(offsets) == {number for number in range(EVENTS) if hopeless(number)}
@@ -167,8 +183,7 @@ async def test_a_rule_is_killed(log: tuple[EventLog, str], target: tuple[Target,
     process = await start(config, url)
     chance = random.Random(7)
     async with ended(process):
-        await until(lambda: begun(the_log))
-        await asyncio.sleep(0.5)
+        await begun(the_log, target[0])
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
     records = [
@@ -189,7 +204,7 @@ async def test_a_rule_is_killed(log: tuple[EventLog, str], target: tuple[Target,
     process = await start(config, url)
 
     async def all_done() -> bool:
-        dead = await values(the_log, DEAD)
+        dead = await patiently(lambda: values(the_log, DEAD))
         return len(target[0].done) + len(dead) >= EVENTS
 
     async with ended(process):
@@ -205,8 +220,7 @@ async def test_two_processes_want_one_rule(
     config = configured(tmp_path, target[1])
     first = await start(config, url)
     async with ended(first):
-        await until(lambda: begun(the_log))
-        await asyncio.sleep(1)
+        await begun(the_log, target[0])
         records = [
             NewRecord(orjson.dumps({"n": number, "title": f"Page {number}", "meta": {"id": str(number)}}), partition=0)
             for number in range(EVENTS)
@@ -237,7 +251,8 @@ async def test_two_processes_want_one_rule(
             await the_log.append(STREAM, records[300:])
 
             async def all_done() -> bool:
-                return len(target[0].done) + len(await values(the_log, DEAD)) >= EVENTS
+                dead = await patiently(lambda: values(the_log, DEAD))
+                return len(target[0].done) + len(dead) >= EVENTS
 
             await until(all_done)
             await asyncio.sleep(0.5)

@@ -22,9 +22,8 @@ from gateway.model.record import NewRecord, TopicPartition
 from tests.end_to_end.conftest import Launch
 from tests.end_to_end.kafka import create_again, delete_topic
 from tests.end_to_end.process import ROOT, WAIT, GatewayProcess, configuration, eventually, run
-from tests.eventlog.kit import KafkaBench
+from tests.eventlog.kit import KafkaBench, patiently
 from tests.kit.frames import Frame, FrameReader
-from tests.kit.waiting import becomes
 
 pytestmark = pytest.mark.end_to_end
 
@@ -51,7 +50,7 @@ class Pages:
 
     async def open(self) -> None:
         await self.log.open()
-        await self.log.create(self.topic, 2)
+        await patiently(lambda: self.log.create(self.topic, 2))
 
     async def put(self, numbers: range) -> None:
         events = [{"page": n % PAGES, f"m{n % 3}": n, "gone": n % 7 == 0} for n in numbers]
@@ -59,8 +58,14 @@ class Pages:
             NewRecord(orjson.dumps(one), None, self.begin + 1000 * n, one["page"] % 2)
             for n, one in zip(numbers, events, strict=True)
         ]
-        for (partition, offset), event in zip(await self.log.append(self.topic, records), events, strict=True):
-            self.events[partition.partition].append((offset, event))
+        # Known before it is stored: a client may be told of it before this process hears that it is.
+        expected = []
+        for event in events:
+            known = self.events[event["page"] % 2]
+            expected.append((event["page"] % 2, len(known)))
+            known.append((len(known), event))
+        stored = await self.log.append(self.topic, records)
+        assert [(partition.partition, offset) for partition, offset in stored] == expected
 
     def fold(self, cut: dict[int, int]) -> dict[int, dict[str, Any]]:
         """The state once these records, the last of their partitions, have been read."""
@@ -145,6 +150,17 @@ def _is_built(gateway: GatewayProcess) -> Callable[[], Awaitable[bool]]:
     return is_built
 
 
+async def _hears(follower: Follower, following: asyncio.Task[None], heard: Callable[[], object]) -> None:
+    """Wait for what the client that follows is to have heard; what ends it is told."""
+
+    async def is_heard() -> bool:
+        if following.done():
+            following.result()
+        return bool(heard())
+
+    await eventually(is_heard, "what is to be heard", told=lambda: f"; the last frames are {follower.kinds[-5:]}")
+
+
 def _begun(gateway: GatewayProcess) -> list[str]:
     """The process ids of the builders until now."""
     return re.findall(r"processing 0 derived streams and 0 rules and 1 view in process (\d+)", gateway.errors)
@@ -170,6 +186,8 @@ async def test_each_frame_is_the_fold_while_the_builder_is_killed(tmp_path: Path
     total = 100 + KILLS * 200
     follower = Follower(gateway, pages)
     following = asyncio.create_task(follower.until(total - 2))
+    # Before that, what is written would be part of the snapshot.
+    await _hears(follower, following, lambda: follower.checked)
     for kill in range(KILLS):
         for part in range(10):
             begin = 100 + kill * 200 + part * 20
@@ -274,8 +292,10 @@ async def test_a_view_of_kafka_is_its_fold_through_kills_and_a_topic_that_is_cre
 
     follower = Follower(gateway, pages)
     following = asyncio.create_task(follower.until(10**6))
+    # Before that, what is written would be part of the snapshot.
+    await _hears(follower, following, lambda: follower.checked)
     await pages.put(range(100, 150))
-    await becomes(lambda: follower.checked > 20, WAIT)
+    await _hears(follower, following, lambda: follower.checked > 20)
     gateway.signal_group(signal.SIGKILL)
     with pytest.raises((OSError, asyncio.IncompleteReadError)):
         await following
@@ -288,7 +308,10 @@ async def test_a_view_of_kafka_is_its_fold_through_kills_and_a_topic_that_is_cre
     check_told(await told(gateway, pages), pages)
 
     again = follower.after_reset = Pages(pages.log, topic)
+    heard = len(follower.kinds)
     resetting = asyncio.create_task(follower.until(10**6))
+    # It is to be there when the topic goes.
+    await _hears(follower, resetting, lambda: len(follower.kinds) > heard)
     await delete_topic(kafka, topic)
     await create_again(kafka, topic, 2)
     await again.put(range(20, 30))

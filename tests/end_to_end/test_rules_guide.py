@@ -14,7 +14,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.end_to_end.process import ROOT, environment
+from tests.end_to_end.process import ROOT, environment, eventually
 from tests.services.kafka import free_port
 
 pytestmark = pytest.mark.end_to_end
@@ -54,6 +54,22 @@ async def shell(folder: Path, line: str) -> Process:
     return await asyncio.create_subprocess_exec(
         "bash", "-c", f"exec {line}" if "|" not in line else line, cwd=folder, env=variables, stdout=PIPE, stderr=PIPE
     )
+
+
+async def listens(folder: Path) -> None:
+    """Wait until the target takes requests: what comes before waits for a minute once it was tried twice."""
+    port = re.search(r'HTTPServer\(\("127\.0\.0\.1", (\d+)\)', (folder / "target.py").read_text())
+    assert port is not None
+
+    async def is_open() -> bool:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", int(port[1]))
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    await eventually(is_open, "the target listens")
 
 
 async def output(folder: Path, line: str) -> str:
@@ -96,6 +112,7 @@ async def test_the_first_rule_and_its_tests_work(folder: Path) -> None:
         (folder / "target.py").write_text(refusing)
         target = await shell(folder, f"{shlex.quote(sys.executable)} target.py")
         assert target.stdout is not None
+        await listens(folder)
         await output(folder, put)
         async with asyncio.timeout(SECONDS):
             await target.stdout.readline()

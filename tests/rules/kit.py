@@ -26,7 +26,7 @@ from gateway.rules.window import decode_position
 from gateway.schemas.repository import SchemaRepository
 from tests.kit.clock import ShiftedClock
 
-WAIT = 10.0
+WAIT = 60.0
 """Seconds until what is sure to come counts as missing."""
 
 STREAM, DEAD, OTHER = "wiki.page-create", "wiki.purge-dead", "wiki.made"

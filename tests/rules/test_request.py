@@ -21,7 +21,7 @@ LOOPBACK = Networks(["127.0.0.0/8"])
 NO_PROXIES = Proxies({}, {})
 
 
-def prepared(port: int, host: str = "127.0.0.1", timeout: int = 2_000, **more: Any) -> Prepared:
+def prepared(port: int, host: str = "127.0.0.1", timeout: int = 30_000, **more: Any) -> Prepared:
     """A request."""
     usual: dict[str, Any] = {
         "method": "POST", "scheme": "http", "host": host, "port": port, "authority": f"{host}:{port}",
@@ -110,8 +110,9 @@ async def test_a_bad_server_costs_a_bounded_time(serve: Serve, told: str) -> Non
     egress = Egress(LOOPBACK, NO_PROXIES)
     async with serving(serve) as port:
         begun = asyncio.get_running_loop().time()
-        answer = await egress.send(prepared(port, timeout=500))
-        assert asyncio.get_running_loop().time() - begun < 3
+        # Where the time is not what ends it, it is no matter how slow this machine is.
+        answer = await egress.send(prepared(port, timeout=500 if "0.5 s" in told else 30_000))
+        assert asyncio.get_running_loop().time() - begun < 20
         assert answer.status is None
         assert told in answer.failure or "reset" in answer.failure
         await egress.close()
@@ -125,14 +126,17 @@ async def test_the_status_counts_whatever_becomes_of_the_body(
     async with serving(answering(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nx", b"x", seconds=seconds)) as port:
         begun = asyncio.get_running_loop().time()
         answer = await egress.send(prepared(port, timeout=60_000))
-        assert asyncio.get_running_loop().time() - begun < 3
+        assert asyncio.get_running_loop().time() - begun < 30
     assert answer.status == 200
     assert answer.body == b"x" * len(answer.body)
     assert answer.body
 
 
 @pytest.mark.parametrize("coding", [b"", b"content-encoding: gzip\r\n"])
-async def test_an_endless_body_is_not_read_beyond_a_bound(egress: Egress, coding: bytes) -> None:
+async def test_an_endless_body_is_not_read_beyond_a_bound(
+    egress: Egress, coding: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BODY_SECONDS", 20.0)  # the bytes end it, and not the time
     sent = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -145,7 +149,7 @@ async def test_an_endless_body_is_not_read_beyond_a_bound(egress: Egress, coding
             sent += 4096
 
     async with serving(serve) as port:
-        answer = await egress.send(prepared(port, timeout=5_000))
+        answer = await egress.send(prepared(port))
         assert answer.status == 200
         assert answer.body == b"x" * 1000
         assert sent < 100 * ANSWER_BYTES
@@ -169,7 +173,7 @@ async def test_a_private_address_is_asked_only_where_it_is_named(address: str, m
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
     egress = Egress(Networks([]), NO_PROXIES)
     for host in ("harmless.example", address):
-        answer = await egress.send(prepared(1, host, timeout=500))
+        answer = await egress.send(prepared(1, host))
         assert "which no rule_networks names" in answer.failure
 
 

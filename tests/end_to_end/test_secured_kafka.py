@@ -10,12 +10,14 @@ import pytest
 
 from gateway.errors import LogUnavailable
 from gateway.eventlog.kafka.log import KafkaLog
+from gateway.eventlog.port import Bounds
 from gateway.model.record import NewRecord, TopicPartition
 from tests.end_to_end.account import Account
 from tests.end_to_end.conftest import Launch, Serve
 from tests.end_to_end.follower import Follow, Follower
 from tests.end_to_end.kafka import event
 from tests.end_to_end.process import GatewayProcess, configuration, eventually
+from tests.eventlog.kit import patiently
 from tests.services.certificates import Certificates, make_certificates
 from tests.services.kafka import KafkaBroker
 
@@ -80,7 +82,7 @@ async def test_tls_and_a_password(
 ) -> None:
     """Writing, reading, replaying, and coming back after the broker has gone away, through TLS, by each mechanism."""
     log = KafkaLog([secured.bootstrap], options(certificates.authority, "SCRAM-SHA-512", PASSWORD))
-    await log.create(topic)
+    await patiently(lambda: log.create(topic))
     live: dict[GatewayProcess, Follower] = {}
     for mechanism in ("PLAIN", "SCRAM-SHA-512"):
         directory = tmp_path / mechanism
@@ -98,14 +100,16 @@ async def test_tls_and_a_password(
     await asyncio.to_thread(secured.start)
     line = account("broker with TLS and SASL killed")
 
-    async def answers() -> bool:
-        try:
-            return bool(await log.bounds([TopicPartition(topic, 0)]))
-        except LogUnavailable:
-            return False
+    async def go_on() -> None:
+        """The broker answers before it leads the partition. An append that was given up then has stored nothing, or
+        all: the end tells."""
+        bounds = (await log.bounds([TopicPartition(topic, 0)]))[TopicPartition(topic, 0)]
+        if not isinstance(bounds, Bounds) or bounds.end < 1000:
+            raise LogUnavailable(str(bounds))
+        if bounds.end == 1000:
+            await log.append(topic, [NewRecord(event(number), partition=0) for number in range(1000, 1100)])
 
-    await eventually(answers, "the broker answers")
-    await log.append(topic, [NewRecord(event(number), partition=0) for number in range(1000, 1100)])
+    await patiently(go_on)
     await log.close()
     resumed = [await follow(each.port, "numbers", client.messages[500].identifier) for each, client in live.items()]
     await line.heal([*live.values(), *replay, *resumed], 1099)

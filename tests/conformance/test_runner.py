@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -14,6 +15,7 @@ from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.model.record import Record
 from tests.conformance.declarations import SEED, declared, embedded, from_examples, read_schemas
 from tests.conformance.runner import Stored, differences, refusals, run_all
+from tests.eventlog.kit import patiently
 
 
 async def conforms(log: EventLog, prefix: str, record_property: Callable[[str, object], None]) -> None:
@@ -23,7 +25,7 @@ async def conforms(log: EventLog, prefix: str, record_property: Callable[[str, o
     _, schemas = read_schemas()
     logs: dict[str, list[Record]] = {}
     for topic, some in records.items():
-        await log.create(topic, 2)
+        await patiently(partial(log.create, topic, 2))
         places = await log.append(topic, some)
         logs[topic] = [
             Record(topic, place.partition, offset, one.timestamp or 0, one.key, one.value)

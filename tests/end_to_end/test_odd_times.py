@@ -22,7 +22,7 @@ from gateway.model.position import LARGEST_INTEGER, SMALLEST_TIME
 from gateway.model.record import NewRecord, TopicPartition
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ROOT, WAIT, GatewayProcess, configuration, environment, eventually
-from tests.eventlog.kit import create_topic, take
+from tests.eventlog.kit import create_topic, patiently, take
 from tests.kit.events import numbered
 from tests.routes.kit import frames
 
@@ -182,7 +182,7 @@ async def test_seven_hundred_partitions(kafka: str, serve: Serve, topic: str) ->
     """The ids of a stream that no proxy would take back in JSON: by default short, in JSON refused."""
     await create_for_any_time(kafka, topic, 700)
     async with kafka_log(kafka) as log:
-        await log.create(topic, 700)  # It is there; returns when every partition has a leader.
+        await patiently(lambda: log.create(topic, 700))  # It is there; returns when every partition has a leader.
         async with AIOKafkaProducer(bootstrap_servers=kafka, request_timeout_ms=120_000) as producer:
             for n in range(1400):
                 await producer.send(topic, numbered(n), partition=n % 700, timestamp_ms=NOW + n)

@@ -25,7 +25,7 @@ from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import WAIT, GatewayProcess
 from tests.end_to_end.relay import Relay
 from tests.end_to_end.stream import Client, check_sequence
-from tests.eventlog.kit import batches_of
+from tests.eventlog.kit import batches_of, patiently
 
 pytestmark = pytest.mark.end_to_end
 
@@ -110,7 +110,7 @@ async def test_nothing_is_lost_or_stored_twice_when_the_gateway_is_killed(
     else:
         named, url = SqliteLog(tmp_path / "events.db"), f"sqlite:///{tmp_path / 'events.db'}"
     async with opened(named) as log:
-        await log.create(topic, PARTITIONS)
+        await patiently(lambda: log.create(topic, PARTITIONS))
         things = {"things": {"topics": [topic], "schema_title": "thing"}}
         gateway = await serve(things, url, schema_repositories=[str(schemas)])
         chance = random.Random(11)
@@ -146,7 +146,7 @@ async def test_events_whose_answers_are_lost_are_stored_once(serve: Serve, tmp_p
         await relay.close()
     async with opened(SqliteLog(path)) as log:
         assert sorted(await stored(log, "things")) == list(range(count))
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(timeout=WAIT, trust_env=False) as client:
         metrics = (await client.get(f"http://127.0.0.1:{gateway.admin_port}/metrics")).text
     repeated = re.search(r'^gateway_intake_events_total\{outcome="repeated",.*\} ([0-9.e+]+)$', metrics, re.MULTILINE)
     assert repeated is not None
@@ -166,7 +166,7 @@ async def test_a_subscriber_gets_what_a_program_without_an_event_loop_sends(
             with pytest.raises(EventInvalid) as invalid:
                 producer.send(event("no number"))
             for future in futures:
-                future.result(10)
+                future.result(WAIT)
         return invalid.value.detail
 
     assert "/n" in await asyncio.to_thread(produce)

@@ -16,6 +16,7 @@ from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.types import Array, Int8, Int16, Int32, Schema, String
 
+from tests.end_to_end.process import WAIT
 from tests.eventlog.kit import create_topic, kafka_admin
 from tests.kit.events import numbered
 
@@ -115,7 +116,7 @@ async def delete_topic(bootstrap: str, topic: str) -> None:
 
 async def create_again(bootstrap: str, topic: str, partitions: int = 1) -> None:
     """Create a topic that is being deleted, as soon as the broker takes it."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WAIT):
         while True:
             try:
                 await create_topic(bootstrap, topic, partitions=partitions)

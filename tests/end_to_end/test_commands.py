@@ -84,7 +84,7 @@ async def first_bytes(curl: str, command: list[str]) -> None:
     """Run a command that was printed for people until an answer comes."""
     process = await asyncio.create_subprocess_exec(curl, *command[1:], "-sSf", stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WAIT):
         assert await process.stdout.read(1)
     if process.returncode is None:
         process.kill()

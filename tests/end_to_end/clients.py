@@ -21,6 +21,8 @@ PROGRAMS = ROOT / "tests" / "clients"
 BUILT = ROOT / ".cache" / "clients"
 PYTHON = BUILT / "python" / "bin" / "python"
 NODE_MODULES = PROGRAMS / "node" / "node_modules"
+PATIENCE = 3 * WAIT
+"""Seconds until what a client writes counts as missing. All start at once: browsers, compilers and others."""
 WITHOUT_USER_CONFIGURATION = {"PYWIKIBOT_NO_USER_CONFIG": "2"}
 
 
@@ -132,7 +134,7 @@ class Program:
     async def until(self, condition: Callable[[], bool], what: str) -> None:
         """Wait until the condition holds of what it wrote."""
         try:
-            async with asyncio.timeout(WAIT):
+            async with asyncio.timeout(PATIENCE):
                 while not condition():
                     assert not self._over, "the program has ended"
                     assert not self._strange, f"it wrote {self._strange[:200]!r}"

@@ -15,6 +15,7 @@ import pytest
 
 from tests.end_to_end.process import ROOT, WAIT, environment
 from tests.services.kafka import free_port
+from tests.speed import slowness
 
 pytestmark = pytest.mark.end_to_end
 
@@ -32,6 +33,14 @@ def catches(process: int, number: signal.Signals) -> bool:
     status = Path(f"/proc/{process}/status").read_text()
     (caught,) = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")]
     return bool(int(caught, 16) >> (number - 1) & 1)
+
+
+def send(process: subprocess.Popen[bytes], number: signal.Signals, hears: bool) -> None:
+    """Send a signal to a process, which ends. The interpreter alone may pass over an interrupt, where one comes into
+    what it takes no exception of; of that nothing is promised."""
+    process.send_signal(number)
+    if not hears:
+        process.kill()
 
 
 def seconds_of(process: int) -> float:
@@ -70,7 +79,7 @@ def test_a_server_ends_whenever_it_is_told(tmp_path: Path, number: signal.Signal
         ) as process:
             time.sleep(moment)
             hears = catches(process.pid, signal.SIGTERM)
-            process.send_signal(number)
+            send(process, number, hears)
             errors = process.communicate(timeout=WAIT)[1].decode()
         if hears:
             assert process.returncode in (0, 128 + number), (moment, errors)
@@ -88,7 +97,7 @@ def test_a_command_that_is_interrupted_while_it_starts_says_nothing(tmp_path: Pa
         ) as process:
             time.sleep(moment)
             hears = catches(process.pid, signal.SIGTERM)
-            process.send_signal(signal.SIGINT)
+            send(process, signal.SIGINT, hears)
             errors = process.communicate(timeout=WAIT)[1].decode()
         assert not hears or "Traceback" not in errors, (moment, errors)
 
@@ -98,6 +107,7 @@ def test_a_command_that_is_interrupted_while_it_starts_says_nothing(tmp_path: Pa
 def test_the_first_process_of_a_container_hears_it_too(tmp_path: Path, workers: int) -> None:
     """The system keeps from a first process the signals for which it has no handler."""
     inside = shlex.join(command(tmp_path, "--workers", str(workers), "--drain-time", "0.1"))
+    early = EARLY_SECONDS * slowness()
     for moment in (0.0, 1.5):
         process = subprocess.Popen(
             ["unshare", "--pid", "--fork", "--kill-child", "sh", "-c", f"exec {inside}"],
@@ -108,7 +118,7 @@ def test_the_first_process_of_a_container_hears_it_too(tmp_path: Path, workers: 
         )
         child = first_child(process.pid)
         while not catches(child, signal.SIGTERM):
-            assert seconds_of(child) < EARLY_SECONDS
+            assert seconds_of(child) < early
             time.sleep(0.01)
         time.sleep(moment)
         os.kill(child, signal.SIGTERM)

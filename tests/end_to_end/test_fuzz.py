@@ -25,10 +25,10 @@ from schemathesis.specs.openapi import checks
 
 from gateway.schemas.repository import SchemaRepository
 from tests.end_to_end.conftest import Serve, Tried
-from tests.end_to_end.process import ROOT
+from tests.end_to_end.process import ROOT, WAIT
 
 INPUTS = int(os.environ.get("GATEWAY_TEST_FUZZ", "6"))
-ANSWER_SECONDS = 10.0
+ANSWER_SECONDS = WAIT
 """Whoever has no answer by then hangs."""
 READ_SECONDS = 0.02
 """So long an endless stream is read."""

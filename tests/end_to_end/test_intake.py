@@ -17,7 +17,8 @@ import pytest
 
 from gateway.demo.wiki import WikiSample
 from tests.end_to_end.conftest import Serve
-from tests.end_to_end.process import WAIT, GatewayProcess
+from tests.end_to_end.embedded import eventually_printed
+from tests.end_to_end.process import WAIT, GatewayProcess, eventually
 from tests.plain_http import http_client
 from tests.services.kafka import KafkaBroker
 
@@ -33,6 +34,8 @@ FAULTS: dict[str, tuple[Callable[[KafkaBroker], None], Callable[[KafkaBroker], N
 PRODUCERS = 8
 ANSWER_SECONDS = 5.0
 """Within which 503 is promised."""
+STALL_SECONDS = 15.0
+"""For so long this process or the gateway may have no core. The promise itself is held by the unit tests."""
 
 
 @pytest.fixture(params=LOGS)
@@ -70,6 +73,17 @@ async def sender(gateway: GatewayProcess) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+async def send(client: httpx.AsyncClient, body: bytes) -> tuple[httpx.Response, int]:
+    """The answer to events with ids, and how often they were sent: again wherever the log has taken longer than an
+    answer may."""
+    times = 1
+    async with asyncio.timeout(WAIT):
+        while (answer := await client.post("/v1/events", content=body)).status_code == 503:
+            assert int(answer.headers["retry-after"]) > 0
+            times += 1
+    return answer, times
+
+
 async def read_back(gateway: GatewayProcess, count: int, **query: str) -> list[bytes]:
     """The first events of the stream, as they come out of it."""
     found: list[bytes] = []
@@ -89,9 +103,9 @@ async def whole(gateway: GatewayProcess, topic: str) -> list[bytes]:
     """All events that the stream has: one more is sent, and all up to it read."""
     last = Events(99).next()
     async with sender(gateway) as client:
-        assert (await client.post("/v1/events", content=orjson.dumps(last))).status_code == 201
-        answer = (await client.get("/v2/streams/wiki.change")).json()
-        assert answer["topics"] == [topic]
+        assert (await send(client, orjson.dumps(last)))[0].status_code == 201
+        told = (await client.get("/v2/streams/wiki.change")).json()
+        assert told["topics"] == [topic]
         found: list[bytes] = []
         params = {"since": "1"}
         accept = {"accept": "application/x-ndjson"}
@@ -119,10 +133,11 @@ async def test_what_goes_in_comes_out_byte_for_byte(serve: Serve, log: str, topi
     texts = [orjson.dumps(events.next()) for _ in range(100)]
     texts += [json.dumps(events.next()).encode() for _ in range(10)]
     async with sender(gateway) as client:
-        answer = await client.post("/v1/events", content=b"[" + b",".join(texts[:60]) + b"]")
-        assert (answer.status_code, answer.json()) == (201, {"stored": 60, "repeated": 0})
+        answer, times = await send(client, b"[" + b",".join(texts[:60]) + b"]")
+        repeated = 0 if times == 1 else answer.json()["repeated"]
+        assert (answer.status_code, answer.json()) == (201, {"stored": 60, "repeated": repeated})
         for text in texts[60:]:
-            assert (await client.post("/v1/events", content=text)).status_code == 201
+            assert (await send(client, text))[0].status_code == 201
     assert await read_back(gateway, 110) == texts
     assert await gateway.stop() == 0
 
@@ -139,7 +154,7 @@ async def test_producers_and_subscribers_at_once(serve: Serve, log: str, topic: 
         async with sender(gateway) as client:
             for _ in range(rounds):
                 made = [events.next() for _ in range(batch)]
-                answer = await client.post("/v1/events", content=orjson.dumps(made))
+                answer, _ = await send(client, orjson.dumps(made))
                 assert (answer.status_code, answer.json()["stored"]) == (201, batch)
                 sent += [event["meta"]["id"] for event in made]
         return sent
@@ -203,7 +218,7 @@ async def test_a_broker_that_is_away_while_events_come(
     found = ids(await whole(gateway, topic))
     assert refused
     assert found == Counter(acknowledged)
-    assert longest < ANSWER_SECONDS + 3  # The machine may be slow; the promise itself is held by the unit tests.
+    assert longest < ANSWER_SECONDS + STALL_SECONDS
     assert await gateway.stop() == 0
 
 
@@ -213,8 +228,6 @@ async def test_a_log_that_is_not_there_is_told_in_time(serve: Serve, topic: str)
     async def open_port() -> bool:
         return await gateway.readiness() == 503
 
-    from tests.end_to_end.process import eventually
-
     await eventually(open_port, "the gateway serves without its log")
     async with sender(gateway) as client:
         begun = asyncio.get_running_loop().time()
@@ -223,7 +236,7 @@ async def test_a_log_that_is_not_there_is_told_in_time(serve: Serve, topic: str)
             *(client.post("/v1/events", content=orjson.dumps(events.next())) for _ in range(20))
         )
         assert {answer.status_code for answer in answers} == {503}
-        assert asyncio.get_running_loop().time() - begun < ANSWER_SECONDS + 3
+        assert asyncio.get_running_loop().time() - begun < ANSWER_SECONDS + STALL_SECONDS
         # What is wrong is told all the same.
         assert (await client.post("/v1/events", content=b"{}")).status_code == 400
     assert await gateway.stop() == 0
@@ -241,7 +254,7 @@ async def test_retries_over_restarts_and_between_workers(serve: Serve, log: str,
             event["comment"] = f"batch {number}"
         batches.append((f"key-{number}", orjson.dumps(made)))
 
-    async def send(key: str, body: bytes, client: httpx.AsyncClient) -> None:
+    async def send_again(key: str, body: bytes, client: httpx.AsyncClient) -> None:
         while True:
             try:
                 answer = await client.post("/v1/events", content=body, headers={"idempotency-key": key})
@@ -253,15 +266,19 @@ async def test_retries_over_restarts_and_between_workers(serve: Serve, log: str,
             assert answer.status_code == 503
 
     async with asyncio.timeout(4 * WAIT), sender(gateway) as client:
-        await asyncio.gather(*(send(key, body, client) for key, body in batches[:6]))
-        sending = [asyncio.create_task(send(key, body, client)) for key, body in batches]
+        await asyncio.gather(*(send_again(key, body, client) for key, body in batches[:6]))
+        sending = [asyncio.create_task(send_again(key, body, client)) for key, body in batches]
+        workers = gateway.workers()
+        assert len(workers) == 2
         await gateway.kill()
+        # They end by themselves, and have the port until then.
+        await eventually_printed(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
         await gateway.start()
         await asyncio.gather(*sending)
     # Each request on a connection of its own, so that both workers get some.
     for key, body in batches:
         async with sender(gateway) as client:
-            await send(key, body, client)
+            await send_again(key, body, client)
     found = await whole(gateway, topic)
     assert Counter(json.loads(value)["comment"] for value in found) == {f"batch {number}": 5 for number in range(12)}
     assert await gateway.stop() == 0

@@ -194,6 +194,8 @@ async def test_gzip(kafka: str, serve: Serve, client: Client, producer: Producer
         await streams[0].number(number)
         if number % 15 == 0:
             streams.append(await client.stream(gateway.port, "numbers", headers=headers, last_id=streams[0].last_id))
+    for stream in streams:
+        await stream.number(599)  # A stop ends also those that are still behind.
     assert await gateway.stop() == 0
     for stream in streams:
         assert stream.headers["content-encoding"] == "gzip"

@@ -15,7 +15,7 @@ from loadtests.machine import free_port
 
 GUIDE = Path(__file__).parent.parent.parent / "docs" / "OPERATING.md"
 CHECK = "option httpchk GET /healthz"
-WAIT = 20.0
+WAIT = 60.0
 
 
 def haproxy_program() -> str | None:

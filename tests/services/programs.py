@@ -11,8 +11,8 @@ from tests.conftest import absent
 ROOT = Path(__file__).parent.parent.parent
 ENVIRONMENT = ROOT / ".cache" / "programs"
 PYTHON = ENVIRONMENT / "bin" / "python"
-SECONDS = 60.0
-"""For a program that ends by itself."""
+SECONDS = 180.0
+"""For a program that ends by itself; one in Java takes half a minute where it has half a core."""
 
 
 def package(name: str) -> Path:

@@ -12,6 +12,8 @@ INTERRUPTED = 130
 """The exit status after Ctrl-C: 128 and the number of the signal."""
 BLOCKED_SECONDS = 2.0
 """Seconds after which a loop that has not seen a signal is taken to wait for a reader, which may never come."""
+STEP_SECONDS = 0.1
+"""The most that counts of a wait: a process that had no core for a while was not blocked by a reader."""
 ENDING_SECONDS = 15.0
 """Seconds in which a command ends after a signal: longer than an append takes."""
 
@@ -22,7 +24,7 @@ def raise_interrupts() -> None:
 
     def handle(number: int, _: object) -> None:
         def end() -> None:
-            threading.Event().wait(BLOCKED_SECONDS)
+            _set_within(BLOCKED_SECONDS, threading.Event())
             os._exit(128 + number)
 
         threading.Thread(target=end, daemon=True).start()
@@ -43,8 +45,8 @@ def on_signal(number: signal.Signals, then: Callable[[], object]) -> None:
         seen = threading.Event()
 
         def end() -> None:
-            if seen.wait(BLOCKED_SECONDS):
-                threading.Event().wait(ENDING_SECONDS)
+            if _set_within(BLOCKED_SECONDS, seen):
+                _set_within(ENDING_SECONDS, threading.Event())
             os._exit(128 + number)
 
         threading.Thread(target=end, daemon=True).start()
@@ -52,3 +54,8 @@ def on_signal(number: signal.Signals, then: Callable[[], object]) -> None:
         loop.call_soon_threadsafe(then)
 
     signal.signal(number, handle)
+
+
+def _set_within(seconds: float, event: threading.Event) -> bool:
+    """Whether an event is set in so many seconds in which this process may run."""
+    return any(event.wait(STEP_SECONDS) for _ in range(round(seconds / STEP_SECONDS)))

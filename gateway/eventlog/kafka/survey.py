@@ -11,6 +11,7 @@ from gateway.errors import LogUnavailable
 from gateway.eventlog.inspection import Listed, Reached
 from gateway.eventlog.kafka.calls import read
 from gateway.eventlog.kafka.cluster import ABSENT, Cluster
+from gateway.eventlog.kafka.connections import BACKOFF_SECONDS
 from gateway.eventlog.kafka.metadata import Address
 from gateway.eventlog.kafka.protocol import NO_OPERATIONS, MetadataRequest, read_listing
 from gateway.eventlog.kafka.trouble import trouble_of
@@ -19,6 +20,8 @@ from gateway.eventlog.trouble import Trouble
 MOST_BROKERS = 200
 """Brokers that are tried one by one."""
 AT_ONCE = 16
+TRIES = 3
+"""A broker that has just started may not answer in the time of an attempt; a person can wait for another."""
 
 OPERATIONS = {3: "read", 4: "write", 5: "create", 6: "delete", 7: "alter", 8: "describe"}
 """The bits of the rights that brokers tell (KIP-430)."""
@@ -49,6 +52,17 @@ async def reach(cluster: Cluster, bootstrap: Iterable[Address], protocol: str) -
 
 async def _failure(cluster: Cluster, address: Address, protocol: str) -> str:
     """Why a broker gives no metadata; empty if it does."""
+    failure = await _try(cluster, address, protocol)
+    for _ in range(TRIES - 1):
+        if "within" not in failure:
+            break
+        # Sooner, the failure would be the answer to all who ask.
+        await asyncio.sleep(BACKOFF_SECONDS)
+        failure = await _try(cluster, address, protocol)
+    return failure
+
+
+async def _try(cluster: Cluster, address: Address, protocol: str) -> str:
     try:
         await cluster.learn_from(address)
     except LogUnavailable as error:

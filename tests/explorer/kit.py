@@ -58,8 +58,8 @@ LAUNCH = [
 TIMEOUT = WAIT * 1000
 expect.set_options(timeout=TIMEOUT)
 PATIENT = "const of = AbortSignal.timeout; AbortSignal.timeout = ms => of.call(AbortSignal, 5 * ms);"
-"""A page that waits longer for answers. It does without counts that are not there in six seconds, and shows another part
-of the past then: on a machine that rests for so long, a test would wait for what never comes."""
+"""A page that waits longer for answers. It does without counts that are not there in six seconds, and offers nothing
+older then: on a machine that rests for so long, a test would wait for what never comes."""
 SAYS = """element => {
     window.said = [];
     new MutationObserver(() => window.said.push(element.textContent)).observe(element, { childList: true });
@@ -106,7 +106,8 @@ class Feed:
         for first in range(0, HISTORY, 2000):
             times = [now - (HISTORY - number) * 1000 // RATE for number in range(first, first + 2000)]
             await self.log.append("wiki.change", [self._change(moment) for moment in times])
-        past = now - 2 * 86_400_000
+        # A minute more than two days: a page that is held up as it is told the time takes it for a little earlier.
+        past = now - 2 * 86_400_000 - 60_000
         late = [
             NewRecord(orjson.dumps({"order_id": f"o-{number}", "amount": number}), timestamp=past + number)
             for number in range(80)

@@ -12,8 +12,8 @@ import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
 from tests.conftest import absent
-from tests.end_to_end.process import GatewayProcess, configuration
-from tests.explorer.kit import LAUNCH, STREAMS, Explorer, Feed
+from tests.end_to_end.process import GatewayProcess, configuration, eventually
+from tests.explorer.kit import LAUNCH, PATIENT, STREAMS, Explorer, Feed
 from tests.told import told
 
 FIGURES = "explorer"
@@ -78,7 +78,16 @@ async def explorer(
     Its context takes the options of the marker `context`."""
     marker = request.node.get_closest_marker("context")
     options = {"viewport": {"width": 1280, "height": 900}, **(marker.kwargs if marker else {})}
+
+    async def surveyed() -> bool:
+        found = {stream["name"]: stream for stream in (await gateway.get("/v2/streams")).json()}
+        return all(found[name]["oldest"] and found[name]["newest"] for name in ("wiki.change", "late"))
+
+    # A gateway that has just been started looks for a second, and tells a page that comes before it has found where its
+    # streams begin that it does not know. Then the page looks back ten minutes, and no further.
+    await eventually(surveyed, "the gateway knows its streams")
     context = await browser.new_context(**options)
+    await context.add_init_script(PATIENT)
     explorer = Explorer(await context.new_page(), gateway.address)
     yield explorer
     await context.close()

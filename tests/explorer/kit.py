@@ -16,9 +16,11 @@ import orjson
 from playwright.async_api import ConsoleMessage, Locator, Page, Request, expect
 
 from gateway.demo.wiki import WikiSample
+from gateway.errors import LogUnavailable
+from gateway.eventlog.port import Bounds
 from gateway.eventlog.sqlite.log import SqliteLog
-from gateway.model.record import NewRecord
-from tests.end_to_end.process import ROOT, WAIT
+from gateway.model.record import NewRecord, TopicPartition
+from tests.end_to_end.process import ROOT, WAIT, eventually
 from tests.kit.events import numbered
 
 ARTEFACTS = ROOT / ".cache" / "explorer"
@@ -35,6 +37,7 @@ STREAMS: dict[str, dict[str, Any]] = {
     },
     "numbers": {"description": "Numbers, one after another."},
     "hostile": {"description": "Whatever <b>people</b> come up with."},
+    "harmful": {"description": "Three events, of one test alone."},
     "quiet": {"description": "Nothing at all."},
     "late": {"description": "What was two days ago."},
     "odd": {"description": "Members that nobody has agreed on."},
@@ -56,6 +59,14 @@ LAUNCH = [
 ]
 TIMEOUT = WAIT * 1000
 expect.set_options(timeout=TIMEOUT)
+PATIENT = "const of = AbortSignal.timeout; AbortSignal.timeout = ms => of.call(AbortSignal, 5 * ms);"
+"""A page that waits longer for answers. It does without counts that are not there in six seconds, and offers nothing
+older then: on a machine that rests for so long, a test would wait for what never comes."""
+SAYS = """element => {
+    window.said = [];
+    new MutationObserver(() => window.said.push(element.textContent)).observe(element, { childList: true });
+}"""
+"""Keeps in `said` all that an element says from now on, also for a moment alone."""
 
 
 def stream_document(name: str) -> dict[str, Any]:
@@ -83,6 +94,9 @@ class Feed:
         self.path = path
         self.log = SqliteLog(path)
         self.number = 0
+        self.filled = 0
+        """When the two minutes were over that were there at first, in milliseconds. Each second of them has as many
+        changes as any other; later ones have what the machine had time for."""
         self._sample = WikiSample(7, int(time.time() * 1000) - 1000 * HISTORY // RATE)
 
     async def fill(self) -> None:
@@ -90,11 +104,12 @@ class Feed:
         await self.log.open()
         for name in STREAMS:
             await self.log.create(name)
-        now = int(time.time() * 1000)
+        self.filled = now = int(time.time() * 1000)
         for first in range(0, HISTORY, 2000):
             times = [now - (HISTORY - number) * 1000 // RATE for number in range(first, first + 2000)]
             await self.log.append("wiki.change", [self._change(moment) for moment in times])
-        past = now - 2 * 86_400_000
+        # A minute more than two days: a page that is held up as it is told the time takes it for a little earlier.
+        past = now - 2 * 86_400_000 - 60_000
         late = [
             NewRecord(orjson.dumps({"order_id": f"o-{number}", "amount": number}), timestamp=past + number)
             for number in range(80)
@@ -107,11 +122,30 @@ class Feed:
         while True:
             due = int((time.monotonic() - began) * RATE) - written
             if due > 0:
-                now = int(time.time() * 1000)
-                await self.log.append("wiki.change", [self._change(now) for _ in range(due)])
-                await self.log.append("numbers", [self._count(now) for _ in range(due)])
+                await self._write(due)
                 written += due
             await asyncio.sleep(0.02)
+
+    async def _write(self, count: int) -> None:
+        now = int(time.time() * 1000)
+        try:
+            await self.log.append("wiki.change", [self._change(now) for _ in range(count)])
+            await self.log.append("numbers", [self._count(now) for _ in range(count)])
+        except LogUnavailable:
+            # This process was held up for longer than an append may take. All tests after that would have no events.
+            await eventually(self._is_counted, "the feed goes on")
+
+    async def _is_counted(self) -> bool:
+        """Find out which number was stored last: nobody was told whether those of an append that took too long were."""
+        partition = TopicPartition("numbers", 0)
+        try:
+            await self.log.settle("numbers")
+            found = (await self.log.bounds([partition]))[partition]
+        except LogUnavailable:
+            return False
+        assert isinstance(found, Bounds)
+        self.number = found.end
+        return True
 
     async def put(self, stream: str, *events: dict[str, Any]) -> None:
         """Write events of a test."""
@@ -192,8 +226,11 @@ class Explorer:
         self._forgiven.append(words)
 
     async def open(self, query: str = "") -> None:
-        """Open the page at a view, and wait until events are shown."""
+        """Open the page at a view, and wait until events are shown, with their columns."""
         await self.page.goto(f"{self.address}/{query}")
+        # Rows may be there before the page knows what the events of the stream have. Until then there are no heads, and
+        # no cells but that of the time; nor can it offer members, values or recipes.
+        await self.page.locator(".head > .cell").first.wait_for(state="attached")
         await self.rows.first.wait_for()
 
     @property
@@ -240,11 +277,21 @@ class Explorer:
         """Wait until something is true in the page."""
         await self.page.wait_for_function(script, arg=given, timeout=TIMEOUT)
 
+    async def copies(self, button: Locator) -> str:
+        """Click a button that copies, and wait until it has said so, which it does for a second; what was copied."""
+        await button.evaluate(SAYS)
+        await button.click()
+        await self.becomes("() => window.said.includes('Copied')")
+        copied: str = await self.page.evaluate("() => navigator.clipboard.readText()")
+        return copied
+
     async def pick(self, path: str, choice: str) -> str:
         """Click a value in the table, then an entry of its menu; returns the value."""
         box = await self.page.locator("#grid").bounding_box()
         assert box is not None
-        # The table stands still while it is pointed at.
+        # The table stands still from when it is pointed at. A pointer that was there before another view was asked for
+        # does not hold that one: so it goes away first.
+        await self.page.mouse.move(0, 0)
         x, y = box["x"] + 20, box["y"] + 80
         await self.page.mouse.move(x, y)
         script = "([x, y]) => document.elementFromPoint(x, y)?.closest('.row')?.dataset.seq"

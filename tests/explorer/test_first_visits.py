@@ -66,6 +66,8 @@ async def test_see_what_goes_on(person: Person) -> None:
 
 async def test_find_the_biggest_edits_of_the_last_hour_on_one_wiki(person: Person) -> None:
     await person.comes("?columns=title,user,length.new")
+    # The commonest values are of members that the page knows when somebody asks for them.
+    await person.page.get_by_role("columnheader", name="length.new").wait_for()
     await person.button("1 h")
     await person.clicks_on(person.page.get_by_text("Top values"))
     wiki = person.page.get_by_role("region", name="wiki")
@@ -122,6 +124,8 @@ async def test_leave_the_bots_out(person: Person) -> None:
     await person.clicks_on(person.page.get_by_role("button", name=re.compile("^True, or false")))
     await expect(person.explorer.text("filter")).to_have_value("!event.bot")
     await person.button("Apply")
+    # The gateway is asked first whether it takes it, and the rows of before stand there meanwhile.
+    await expect(person.page).to_have_url(re.compile("filter="))
     await person.explorer.rows.nth(3).wait_for()
     assert set(await person.explorer.column("bot")) == {"false"}
     assert (person.clicks, person.texts) == (3, 0)
@@ -132,9 +136,8 @@ async def test_take_a_program_along(person: Person) -> None:
     await person.comes("?streams=wiki.change")
     await person.button("Get code")
     await person.clicks_on(person.page.get_by_role("tab", name="Go", exact=True))
-    await person.button("Copy")
-    await expect(person.page.get_by_role("button", name="Copied")).to_be_visible()
-    assert "package main" in await person.page.evaluate("() => navigator.clipboard.readText()")
+    person.clicks += 1
+    assert "package main" in await person.explorer.copies(person.page.locator("#copy"))
     assert (person.clicks, person.texts) == (3, 0)
 
 
@@ -158,6 +161,7 @@ async def test_send_a_first_event(person: Person, tmp_path: Path) -> None:
     await person.button("Send")
     await expect(page.locator("li").first).to_have_text("Ada: My very first event")
     await person.comes("?streams=guestbook")
-    await person.explorer.rows.first.wait_for()
-    assert (await person.explorer.column("text"))[0] == "My very first event"
+    # The row may be there before its cells, of which the schema tells.
+    cell = person.explorer.rows.first.locator('[data-path="text"]')
+    await expect(cell).to_have_text("My very first event")
     assert (person.clicks, person.texts) == (1, 2)

@@ -118,7 +118,8 @@ test("the fields of sixty streams are merged at once", () => {
   const lists = Array.from({ length: 60 }, (_, list) => Array.from({ length: 500 }, (__, index) => ({
     path: `m${list % 3}.${index}`, steps: [`m${list % 3}`, `${index}`], types: ["string"], description: "", values: [], required: true, format: "",
   })));
-  const began = performance.now();
+  // In the time of a core: a busy machine may give it none for a while.
+  const began = process.cpuUsage();
   assert.equal(merge(lists).length, 1500);
-  assert.ok(performance.now() - began < 1000);
+  assert.ok(process.cpuUsage(began).user < 1_000_000);
 });

@@ -5,7 +5,7 @@ const posted = [];
 const turn = (milliseconds = 0) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 /** Until something is so. */
 const until = async (check) => {
-  for (const end = Date.now() + 10_000; !check(); await turn(5)) assert.ok(Date.now() < end, "it never was so");
+  for (const end = Date.now() + 30_000; !check(); await turn(5)) assert.ok(Date.now() < end, "it never was so");
 };
 
 globalThis.onmessage = null;

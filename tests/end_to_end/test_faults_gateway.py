@@ -41,6 +41,7 @@ async def test_a_gateway_that_is_killed_under_five_hundred_clients(
     gateway = await serve({"numbers": {"topics": [topic]}}, f"kafka://{kafka}")
     last = HISTORY + LIVE - 1
     watched = await follow(gateway.port, "numbers", since=1)
+    await watched.number(KILLS[0])
     arguments = [str(gateway.port), "/v2/stream/numbers?since=1", str(CLIENTS), str(last), "halt"]
     crowd = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.end_to_end.crowd", *arguments, stdout=PIPE, cwd=ROOT, limit=ANSWER

@@ -110,10 +110,13 @@ def kafka(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def broker(own_broker: KafkaBroker) -> Iterator[KafkaBroker]:
-    """A broker that runs when the test begins, and runs again when it has ended."""
+    """A broker that runs when the test begins, and runs again when it has ended, also where a test has failed while it
+    was paused."""
     own_broker.start()
+    own_broker.resume()
     yield own_broker
     own_broker.start()
+    own_broker.resume()
 
 
 @pytest.fixture(scope="session")
@@ -130,6 +133,8 @@ def own_cluster(tmp_path_factory: pytest.TempPathFactory, kafka_jars: Path) -> I
 def cluster(own_cluster: KafkaCluster) -> KafkaCluster:
     """Three brokers that run when the test begins."""
     own_cluster.start()
+    for broker in own_cluster.brokers.values():
+        broker.resume()
     return own_cluster
 
 

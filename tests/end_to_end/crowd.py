@@ -1,19 +1,22 @@
 """Many clients in a process of its own, which come back with their last id and count for themselves.
 
-    python -m tests.end_to_end.crowd PORT[,PORT…] TARGET CLIENTS LAST
+    python -m tests.end_to_end.crowd PORT[,PORT…] TARGET CLIENTS LAST [halt]
 
 Of several ports, each client begins with another one, and goes to the next whenever its response ends.
 
-It says `open` when every client has its first bytes, and `half` when the first has had half of the events. It ends when
-every one has had the event LAST, or has had nothing for a while, and says as JSON what they counted. Events are
-numbered from 0 in one partition.
+It says `open` when every client has its first bytes, and with `halt` stops there (SIGSTOP) until it is told to go on
+(SIGCONT), so that the last that came have not got much more. It says `half` when the first has had half of the events.
+It ends when every one has had the event LAST, or has had nothing for a while, and says as JSON what they counted.
+Events are numbered from 0 in one partition.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -82,8 +85,9 @@ class Member:
 class Crowd:
     """All clients together. `heal`: seconds from a cut to the next event, the longest."""
 
-    def __init__(self, last: int, clients: int) -> None:
+    def __init__(self, last: int, clients: int, halts: bool) -> None:
         self.last = last
+        self._halts = halts
         self.events = self.lost = self.repeated = self.gaps = 0
         self.heal = 0.0
         self.cuts: list[int] = []
@@ -98,6 +102,8 @@ class Crowd:
         self._opening -= 1
         if self._opening == 0:
             print("open", flush=True)  # noqa: T201
+            if self._halts:
+                os.kill(os.getpid(), signal.SIGSTOP)
 
     def passed(self, number: int) -> None:
         """One has come to this event."""
@@ -144,13 +150,14 @@ class Crowd:
         }
 
 
-async def main(ports: Sequence[int], target: str, clients: int, last: int) -> None:
+async def main(ports: Sequence[int], target: str, clients: int, last: int, halts: bool) -> None:
     """Follow, and tell."""
     raise_file_limit()
-    crowd = Crowd(last, clients)
+    crowd = Crowd(last, clients, halts)
     await crowd.run(ports, target)
     print(json.dumps(crowd.report()), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":
-    asyncio.run(main([int(port) for port in sys.argv[1].split(",")], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
+    given = [int(port) for port in sys.argv[1].split(",")]
+    asyncio.run(main(given, sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5:] == ["halt"]))

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import NewPartitions, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaTimeoutError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.protocol.admin import AlterPartitionReassignmentsRequest
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.types import Array, Int8, Int16, Int32, Schema, String
 
-from tests.end_to_end.process import WAIT
+from tests.end_to_end.process import WAIT, GatewayProcess, eventually
 from tests.eventlog.kit import create_topic, kafka_admin
 from tests.kit.events import numbered
 
@@ -70,9 +70,22 @@ class ElectLeadersRequest(Request[ElectLeadersRequest_v1]):  # type: ignore[misc
 
 
 async def place_topic(bootstrap: str, topic: str, *replicas: list[int]) -> None:
-    """Create a topic with the replicas of each partition on these brokers; the first one leads."""
+    """Create a topic with the replicas of each partition on these brokers; the first one leads. Returns when every
+    broker knows of it: one that does not yet would tell a gateway that there is none."""
     async with kafka_admin(bootstrap) as admin:
         await admin.create_topics([NewTopic(topic, -1, -1, dict(enumerate(replicas)))])
+
+        async def known() -> bool:
+            with suppress(KafkaError):
+                for broker in admin._client.cluster.brokers():
+                    response = await admin._send_request_to_node(broker.nodeId, MetadataRequest([topic]))
+                    ((_, _, _, partitions),) = response.topics
+                    if len(partitions) < len(replicas) or any(fields[2] < 0 for fields in partitions):
+                        return False
+                return True
+            return False
+
+        await eventually(known, "every broker knows the topic")
 
 
 async def leader(bootstrap: str, topic: str, node: int) -> int:
@@ -101,6 +114,19 @@ async def move_leader(bootstrap: str, topic: str, replicas: list[int], partition
     assert response.error_code == 0, response
 
 
+async def lead(bootstrap: str, topic: str, replicas: list[int], witness: int) -> None:
+    """The same, again and again until the witness knows that the first leads: a broker that has not caught up, or that
+    was late to say that it lives, is not elected."""
+
+    async def leads() -> bool:
+        with suppress(AssertionError, KafkaError, TimeoutError):
+            await move_leader(bootstrap, topic, replicas)
+            return await leader(bootstrap, topic, witness) == replicas[0]
+        return False
+
+    await eventually(leads, f"the broker {replicas[0]} leads")
+
+
 async def configure_topic(bootstrap: str, topic: str, **settings: str) -> None:
     """Give a topic these settings and no others; underscores stand for dots."""
     configs = {name.replace("_", "."): value for name, value in settings.items()}
@@ -127,15 +153,28 @@ async def create_again(bootstrap: str, topic: str, partitions: int = 1) -> None:
 
 
 async def add_partitions(bootstrap: str, topic: str, partitions: int) -> None:
-    """Raise the number of partitions to this."""
+    """Raise the number of partitions to this. Returns when the broker, which answers before, tells of them."""
     async with kafka_admin(bootstrap) as admin:
         await admin.create_partitions({topic: NewPartitions(partitions)})
+
+        async def known() -> bool:
+            (told,) = await admin.describe_topics([topic])
+            return len(told["partitions"]) == partitions
+
+        await eventually(known, "the partitions are known")
 
 
 async def expire(bootstrap: str, topic: str, start: int) -> None:
     """Delete the records of partition 0 before an offset."""
     async with kafka_admin(bootstrap) as admin:
-        await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(start)}, timeout_ms=5000)
+
+        async def gone() -> bool:
+            with suppress(KafkaError):  # a broker that is slow, or does not lead yet
+                await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(start)}, timeout_ms=5000)
+                return True
+            return False
+
+        await eventually(gone, "the records are deleted")
 
 
 async def first_offset(bootstrap: str, topic: str) -> int:
@@ -144,6 +183,17 @@ async def first_offset(bootstrap: str, topic: str) -> int:
         partition = TopicPartition(topic, 0)
         first: int = (await consumer.beginning_offsets([partition]))[partition]
         return first
+
+
+async def forgotten(gateway: GatewayProcess, name: str, place: str | None) -> None:
+    """Wait until who stood at this place is told that what follows is gone: the gateway's memory has forgotten it."""
+
+    async def told() -> bool:
+        headers = {"last-event-id": place or ""}
+        answer = await gateway.get(f"/v2/stream/{name}", params={"limit": 1}, headers=headers)
+        return "event: gap\n" in answer.text
+
+    await eventually(told, "memory has forgotten what was deleted")
 
 
 @asynccontextmanager
@@ -158,6 +208,8 @@ async def open_producer(bootstrap: str, **more: Any) -> AsyncIterator[Producer]:
         "metadata_max_age_ms": 1000,
     }
     client = AIOKafkaProducer(bootstrap_servers=bootstrap, **{**options, **more})
+    # Otherwise what waits for a leader that is still being elected would expire after the time of a request.
+    client._message_accumulator._batch_ttl = 2 * WAIT
     await client.start()
     try:
         yield Producer(client)

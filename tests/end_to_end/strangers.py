@@ -47,13 +47,15 @@ class Strangers:
         return self._until - asyncio.get_running_loop().time()
 
     async def run(self, behave: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> None:
-        """Each place is taken by one connection after the other."""
+        """Each place is taken by one connection after the other, and by one at least, however late."""
 
         async def take() -> None:
             # They do not all come in the same moment.
             await asyncio.sleep(self._random.random() * min(5.0, self._seconds / 2))
-            while self.left > 0:
+            while True:
                 await self._connect(behave)
+                if self.left <= 0:
+                    break
 
         await asyncio.gather(*(take() for _ in range(self._connections)))
 

@@ -124,7 +124,7 @@ async def test_no_object_of_a_connection_stays(caplog: pytest.LogCaptureFixture,
             circles = gc.collect()
         finally:
             gc.enable()
-        assert opened > PLACES
+        assert opened >= PLACES
         # In a gateway a collection of what is older comes after hundreds of thousands of connections.
         assert circles < opened, f"{circles} objects of {opened} connections waited for a collection"
 

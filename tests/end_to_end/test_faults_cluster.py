@@ -10,14 +10,7 @@ import pytest
 
 from tests.end_to_end.conftest import Accounts, Serve
 from tests.end_to_end.follower import Follow
-from tests.end_to_end.kafka import (
-    leader,
-    move_leader,
-    open_producer,
-    place_partition,
-    place_topic,
-)
-from tests.end_to_end.process import eventually
+from tests.end_to_end.kafka import lead, leader, open_producer, place_partition, place_topic
 from tests.services.kafka import KafkaCluster
 
 pytestmark = [pytest.mark.kafka, pytest.mark.end_to_end]
@@ -35,7 +28,7 @@ LOAD = f"{2 * RATE:,} events/s, 2 live and 5 replaying clients"
 
 
 async def moved(cluster: KafkaCluster, topic: str) -> None:
-    await move_leader(cluster.bootstrap, topic, [2, 3, 1])
+    await lead(cluster.bootstrap, topic, [2, 3, 1], WITNESS)
 
 
 async def taken_away(cluster: KafkaCluster, topic: str) -> None:
@@ -58,12 +51,7 @@ async def given_back(cluster: KafkaCluster, topic: str) -> None:
     """The broker comes back and leads again, once it has all that the others have."""
     await asyncio.to_thread(cluster.start)
     cluster.brokers[LEADER].resume()
-
-    async def leads() -> bool:
-        await move_leader(cluster.bootstrap, topic, REPLICAS[0])
-        return await leader(cluster.bootstrap, topic, WITNESS) == LEADER
-
-    await eventually(leads, "the broker leads again")
+    await lead(cluster.bootstrap, topic, REPLICAS[0], WITNESS)
 
 
 FAULTS: dict[str, Callable[[KafkaCluster, str], Awaitable[None]]] = {
@@ -84,7 +72,7 @@ async def test_a_leader_that_moves(
     # What is known of leaders is not renewed by the look for new topics, but by those who are refused.
     settings = {"ring_bytes": 1_000_000, "metadata_interval": 300}
     gateway = await serve({"numbers": {"topics": [topic]}}, f"kafka://{bootstrap}", **settings)
-    # A producer waits so long for a leader that hangs; where none is elected, what it holds expires after that.
+    # A producer waits so long for a leader that hangs.
     patience = {"request_timeout_ms": 3000}
     async with open_producer(bootstrap, **patience) as producer, open_producer(bootstrap, **patience) as other:
         await producer.send(topic, range(HISTORY), padding=1000)

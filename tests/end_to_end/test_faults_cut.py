@@ -11,7 +11,7 @@ import pytest
 
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.follower import Follow, Follower
-from tests.end_to_end.kafka import Producer, expire, open_producer
+from tests.end_to_end.kafka import Producer, expire, forgotten, open_producer
 from tests.end_to_end.process import GatewayProcess
 from tests.eventlog.kit import create_topic
 from tests.services.kafka import KafkaBroker, cut_back
@@ -135,7 +135,7 @@ async def test_what_is_deleted_is_not_given_from_memory(
     await again.number(99)
     places = {at: live.messages[at].identifier for at in (0, 38, 39, 40)}
     await expire(kafka, topic, 40)
-    await asyncio.sleep(2.5)  # the interval, and the call in which the broker tells of it
+    await forgotten(gateway, "numbers", places[0])
     fresh = await follow(gateway.port, "numbers", since=1)
     await fresh.number(99)
     assert (fresh.numbers, told(fresh)) == ([*range(40, 100)], [])

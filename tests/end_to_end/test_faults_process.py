@@ -39,16 +39,22 @@ async def test_a_loop_that_stands_ends_its_process(site: Site) -> None:
 
 async def test_a_process_that_was_stopped_has_not_stood(site: Site) -> None:
     for workers in ("1", "2"):
-        gateway = site.make("--stall-limit", "1", "--workers", workers)
+        gateway = site.make("--stall-limit", "2", "--workers", workers)
         await gateway.start()
         await says(gateway, "serving ", int(workers))
         gateway.signal_group(signal.SIGSTOP)
-        await asyncio.sleep(6)
+        # Longer than a supervisor waits for a worker: three seconds beyond the limit, and one for the stacks.
+        await asyncio.sleep(8)
         gateway.signal_group(signal.SIGCONT)
         await asyncio.sleep(1.5)
-        assert await gateway.readiness() == 200
+
+        async def ready() -> bool:
+            # A worker whose beat is a second late on a busy machine counts as silent until the next.
+            return await gateway.readiness() == 200  # noqa: B023
+
+        await eventually(ready, "the gateway is ready again")
         assert await gateway.stop() == 0
-        assert "still" not in gateway.errors
+        assert "the event loop has been blocked" not in gateway.errors
         assert "not answered" not in gateway.errors
 
 
@@ -64,7 +70,8 @@ async def replaced(gateway: GatewayProcess, client: Client, site: Site, before: 
         answer = await prompt(f"http://127.0.0.1:{gateway.admin_port}/readyz")
         if answer.status_code == 503:
             unready = True
-            assert answer.json()["missing"] == ["worker-1 does not answer, and is replaced"]
+            # The other one may be late for a moment, too, on a busy machine.
+            assert "worker-1 does not answer, and is replaced" in answer.json()["missing"]
             told = await gateway.metrics()
             # It may have been replaced since.
             assert sample(told, "gateway_workers") <= 1 or sample(told, "gateway_workers_ended_total") > ended
@@ -92,7 +99,8 @@ async def test_workers_are_heard_of_where_whoever_starts_them_ignores_the_end_of
 
 @pytest.mark.parametrize("order", ["stop", "stand", "hold"])
 async def test_a_worker_that_hangs_is_replaced(site: Site, client: Client, order: str) -> None:
-    gateway = site.make("--stall-limit", "4", "--workers", "2")
+    # Long enough for the test to see it unready on a busy machine, and for the other worker not to be taken for sick.
+    gateway = site.make("--stall-limit", "10", "--workers", "2")
     site.sicken(gateway)
     await site.store(b'{"n":0}')
     await gateway.start()
@@ -130,9 +138,11 @@ async def test_a_worker_that_dies_again_and_again(site: Site, client: Client) ->
     await gateway.ready()
     live = await client.stream(gateway.port, "one", since=1)
     await live.events(1)
-    # The other one serves meanwhile.
-    await says(gateway, "worker 1 ended with status 9", 4)
+    # The other one serves meanwhile: asked early, since the whole process ends after the tenth.
+    await says(gateway, "worker 1 ended with status 9", 2)
     assert (await prompt(f"{gateway.address}/healthz")).status_code == 200
+    for times in range(3, 11):
+        await says(gateway, "worker 1 ended with status 9", times)
     assert await gateway.ended() == 71
     assert gateway.errors.count("another is started in 0.1 s") == 9
     assert "as did those before it" in gateway.errors

@@ -24,6 +24,8 @@ PAUSE = 0.1
 """Seconds between two events."""
 KEPT = 20
 """Events that come when both gateways run again."""
+ANSWER = 1 << 20
+"""Bytes that the crowd may say at once."""
 
 
 async def test_a_rolling_restart_under_two_thousand_clients(
@@ -35,7 +37,7 @@ async def test_a_rolling_restart_under_two_thousand_clients(
     ports = ",".join(str(gateway.port) for gateway in gateways)
     arguments = [ports, "/v2/stream/numbers", str(CLIENTS), str(EVENTS - 1)]
     crowd = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.end_to_end.crowd", *arguments, stdout=PIPE, cwd=ROOT
+        sys.executable, "-m", "tests.end_to_end.crowd", *arguments, stdout=PIPE, cwd=ROOT, limit=ANSWER
     )
     assert crowd.stdout is not None
     assert await crowd.stdout.readline() == b"open\n"

@@ -13,7 +13,7 @@ import pytest
 from tests.end_to_end.account import Account
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.follower import Follow
-from tests.end_to_end.kafka import Producer, configure_topic, expire, first_offset
+from tests.end_to_end.kafka import Producer, configure_topic, expire, first_offset, forgotten
 from tests.end_to_end.process import eventually
 from tests.eventlog.kit import create_topic
 
@@ -23,8 +23,6 @@ OLD = 5000
 """Events that will be deleted: so many that no client which pauses has all of them in its socket."""
 NEW = 500
 PADDING = 1000
-FORGOTTEN = 2.5
-"""Seconds: the interval in which memory forgets, and the call in which the broker tells of it."""
 HOUR = 3_600_000
 """Milliseconds."""
 
@@ -74,9 +72,9 @@ async def test_positions_that_are_passed(
     await prompt.number(OLD - 1)
     line = account(f"{deletion} passes clients")
     await DELETIONS[deletion](kafka, topic)
-    await asyncio.sleep(FORGOTTEN)
-    line.begin()
     await producer.send(topic, range(OLD, OLD + NEW))
+    await forgotten(gateway, "numbers", prompt.messages[OLD - 2].identifier)
+    line.begin()
     places = {first: prompt.messages[first].identifier for first in (0, 1500, OLD - 2, OLD - 1)}
     resumed = {first + 1: await follow(gateway.port, "numbers", place) for first, place in places.items()}
     laggard.go_on()

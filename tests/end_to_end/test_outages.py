@@ -36,7 +36,11 @@ async def test_a_log_that_is_not_there_at_the_start(
 
     await eventually(not_ready, "the gateway serves without its log")
     assert "the log" in (await gateway.get("/readyz")).text
-    assert str(broker.port) in await gateway.inside("/readyz")
+
+    async def tells_why() -> bool:
+        return str(broker.port) in await gateway.inside("/readyz")
+
+    await eventually(tells_why, "the first try has failed, and the operator is told")
     assert (await gateway.get("/healthz")).status_code == 200
     live = await client.stream(gateway.port, "numbers")
     replay = await client.stream(gateway.port, "numbers", since="1h")

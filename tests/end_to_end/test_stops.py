@@ -19,6 +19,11 @@ from tests.services.kafka import free_port
 
 pytestmark = pytest.mark.end_to_end
 
+ALLOWED = 20.0
+"""Seconds beyond the drain time after which a gateway has ended, as docs/OPERATING.md promises."""
+DRAIN = 12.0
+"""Seconds: long enough for a busy machine to see what is so only while streams end."""
+
 
 @pytest.fixture
 def log(tmp_path: Path) -> str:
@@ -28,7 +33,7 @@ def log(tmp_path: Path) -> str:
 
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_a_stop_drains(serve: Serve, client: Client, log: str, workers: int) -> None:
-    gateway = await serve(STREAMS, log, drain_time=2, workers=workers)
+    gateway = await serve(STREAMS, log, drain_time=DRAIN, workers=workers)
     streams = [await client.stream(gateway.port, "numbers") for _ in range(10)]
     started = time.monotonic()
     gateway.terminate()
@@ -41,10 +46,11 @@ async def test_a_stop_drains(serve: Serve, client: Client, log: str, workers: in
         writer.transport.abort()
         return False
 
-    await eventually(refused, "the port is closed", 1.0)
+    await eventually(refused, "the port is closed")
     assert not all(stream.over for stream in streams)
     assert await gateway.ended() == 0
-    assert time.monotonic() - started < 6.5, "the workers were killed"
+    assert time.monotonic() - started < DRAIN + ALLOWED
+    assert "is killed" not in gateway.errors
     for stream in streams:
         await stream.end()
         assert stream.complete
@@ -92,7 +98,9 @@ async def test_a_stop_while_a_client_does_not_read(gateways: Launch, client: Cli
     assert (await asyncio.to_thread(produce, log, lines(0, 30_000)))[0] == 0
     started = time.monotonic()
     assert await gateway.stop() == 0
-    assert time.monotonic() - started < 6
+    assert time.monotonic() - started < ALLOWED
+    # The client is cut off, and nobody waits for it until the bound of requests.
+    assert "requests have not ended" not in gateway.errors
 
 
 async def test_a_stop_while_the_log_is_away(serve: Serve, client: Client) -> None:
@@ -106,7 +114,7 @@ async def test_a_stop_while_the_log_is_away(serve: Serve, client: Client) -> Non
     await stream.heard("waiting for the log")
     started = time.monotonic()
     assert await gateway.stop() == 0
-    assert time.monotonic() - started < 6
+    assert time.monotonic() - started < ALLOWED
     await stream.end()
     assert stream.complete
 
@@ -124,9 +132,11 @@ async def test_a_second_signal_ends_at_once(serve: Serve, client: Client, log: s
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_a_signal_after_a_drain_ends_in_order(serve: Serve, client: Client, log: str, workers: int) -> None:
     """As a service manager's, after a hook that has asked for the drain."""
-    # Long enough for a busy machine to see all of it drain.
-    gateway = await serve(STREAMS, log, drain_time=12, workers=workers)
-    streams = [await client.stream(gateway.port, "numbers") for _ in range(10)]
+    gateway = await serve(STREAMS, log, drain_time=DRAIN, workers=workers)
+    # A worker that is still being started would end at the signal, and never say that it drains.
+    await eventually_printed(lambda: gateway.errors.count("serving ") == workers)
+    # So many that each worker has some of them, and drains as long as the other: the system deals them out at random.
+    streams = [await client.stream(gateway.port, "numbers") for _ in range(40)]
     async with httpx.AsyncClient(timeout=WAIT, trust_env=False) as admin:
         for _ in range(2):
             assert (await admin.post(f"http://127.0.0.1:{gateway.admin_port}/-/drain")).status_code == 202

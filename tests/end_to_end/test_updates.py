@@ -16,8 +16,11 @@ from tests.plain_http import http_client
 
 pytestmark = pytest.mark.end_to_end
 
-DRAIN = 1.0
-STREAMS = 4
+DRAIN = 8.0
+"""Seconds: so many that a busy machine sees what ends at their beginning before the last stream."""
+ALLOWED = 20.0
+"""Seconds beyond that after which a gateway has ended, as docs/OPERATING.md promises."""
+STREAMS = 8
 FAREWELL = re.compile(rb"retry: \d+\nid: \[.*\]\n\n\Z")
 
 
@@ -51,7 +54,7 @@ async def test_a_stop_is_that_without_updates(serve: Serve, tmp_path: Path, work
         await eventually(all_are_open, "the updates show the streams")
         begun = time.monotonic()
         assert await gateway.stop() == 0
-        assert DRAIN / 2 < time.monotonic() - begun < DRAIN + 4
+        assert DRAIN / 2 < time.monotonic() - begun < DRAIN + ALLOWED
         await asyncio.gather(*(one.task for one in (*streams, rates, table)))
     assert all(FAREWELL.search(one.received) for one in streams)
     assert rates.ended < max(one.ended for one in streams)

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.services.kafka import free_port
 from tests.services.process import ServiceProcess
 
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 
 
 class RedisServer(ServiceProcess):

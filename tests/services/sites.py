@@ -22,7 +22,8 @@ CACHED_CADDY = CONFIGURATION.parent / ".cache" / "caddy" / "caddy"
 PORTS = (8081, 8082)
 """Those of the gateways in the files."""
 NAME = "stream.example.org"
-START_SECONDS = 20.0
+START_SECONDS = 60.0
+STOP_SECONDS = 20.0
 
 ROOT_ALONE = "    user haproxy\n    group haproxy\n    chroot /var/lib/haproxy\n"
 NGINX = """\
@@ -164,6 +165,6 @@ class Site:
         if self._process is not None:
             self._process.terminate()
             try:
-                self._process.wait(START_SECONDS)
+                self._process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 self._process.kill()

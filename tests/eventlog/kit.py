@@ -28,7 +28,7 @@ from tests.archive.kit import Desk
 
 Result = TypeVar("Result")
 
-WAIT = 10.0
+WAIT = 30.0
 """Seconds until something that is sure to come counts as missing."""
 
 START = time.time_ns() // 1_000_000 - 3_600_000

@@ -13,8 +13,8 @@ from tests.eventlog.kit import Bench
 from tests.eventlog.unhurried import MEMBER
 
 SECONDS = 4 * MEMBER
-"""Until what is sure to come counts as missing: one that has left without a word that was heard is waited for, and Kafka's
-rounds take some."""
+"""Until what is sure to come counts as missing: one that has left without a word that was heard is waited for, and
+Kafka's rounds take some."""
 
 
 class Member:

@@ -13,7 +13,8 @@ from gateway.model.record import NewRecord, Record, TopicPartition
 from tests.eventlog.kit import WAIT, Bench, batches_of, numbered, refused, take
 
 TRIES = 5
-"""How often what is held to a time is done: a machine may stand still once, and a reader that waits does so each time."""
+"""How often what is held to a time is done: a machine may stand still once, and a reader that waits does so each
+time."""
 
 
 async def test_each_partition_is_read_in_order_and_in_parts(bench: Bench, topic: str) -> None:

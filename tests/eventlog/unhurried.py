@@ -1,5 +1,5 @@
-"""A log without haste, for tests that hold no time: it ends no call because a busy machine has given a broker, a disk or
-the test itself no core for some seconds. What a call says in time, where nobody answers, has tests of its own."""
+"""A log without haste, for tests that hold no time: it ends no call because a busy machine has given a broker, a disk
+or the test itself no core for some seconds. What a call says in time, where nobody answers, has tests of its own."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ from gateway.eventlog.sqlite import worker as sqlite_worker
 CALL = 60.0
 """Seconds after which a call is given up."""
 MEMBER = 25.0
-"""Seconds after which a silent member is left out of the division of work: who looks on sees the pieces in two hands."""
+"""Seconds after which a silent member is left out of the division of work; who looks on then sees pieces in two
+hands."""
 
 _BOUNDS = {
     "CALL_SECONDS": (kafka_log, kafka_cluster, sqlite_log, sqlite_worker),

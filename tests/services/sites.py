@@ -22,7 +22,7 @@ CACHED_CADDY = CONFIGURATION.parent / ".cache" / "caddy" / "caddy"
 PORTS = (8081, 8082)
 """Those of the gateways in the files."""
 NAME = "stream.example.org"
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 
 ROOT_ALONE = "    user haproxy\n    group haproxy\n    chroot /var/lib/haproxy\n"
 NGINX = """\

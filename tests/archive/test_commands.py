@@ -70,7 +70,7 @@ async def values(place: Path) -> list[bytes | None]:
     log = SqliteLog(place / "events.db")
     await log.open()
     reader = await log.reader({TopicPartition("visits", number): 0 for number in range(2)})
-    found = [record.value for batch in await reader.fetch(1) for record in batch.records]  # type: ignore[union-attr]
+    found = [record.value for batch in await reader.fetch(30) for record in batch.records]  # type: ignore[union-attr]
     await log.close()
     return found
 

@@ -189,7 +189,7 @@ async def test_a_store_that_hangs_is_waited_for_with_a_bound(setup: Setup, monke
 
     held = threading.Event()
     monkeypatch.setattr("gateway.archive.log.READ_SECONDS", 0.05)
-    monkeypatch.setattr(setup.archive.table, "refresh", lambda: held.wait(20))
+    monkeypatch.setattr(setup.archive.table, "refresh", lambda: held.wait(60))
     try:
         answer = (await setup.log.bounds([ZERO]))[ZERO]
         assert isinstance(answer, Trouble)
@@ -239,11 +239,11 @@ async def test_an_erasure_is_told_once_nothing_of_it_is_read_any_more(setup: Set
     announce(setup.desk.table)
     assert await told() == before, "the index is the one from before"
     setup.clock += ERASURE_SECONDS
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while await told() == before:  # noqa: ASYNC110  # there is no event for it
             await asyncio.sleep(0.01)
     reader = await setup.log.reader({ZERO: 5})
-    (batch,) = await reader.fetch(2, 3)
+    (batch,) = await reader.fetch(30, 3)
     assert isinstance(batch, Batch)
     assert [record.offset for record in batch.records] == [5, 6, 8]
     await reader.close()

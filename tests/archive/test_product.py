@@ -124,9 +124,9 @@ async def test_a_slow_archive_changes_no_event_and_no_order(tmp_path: Path) -> N
     log = OverMemory(memory, Desk(tmp_path / "table", memory))
     asked = f"{PATH}?since={START - 1000}&until={START + 100 * (RECORDS - 4)}"
     streams = [Stream("all", tuple(TOPICS))]
-    async with running(log, streams, **SMALL, heartbeat=0.05) as site:  # type: ignore[arg-type]
+    async with running(log, streams, **SMALL, heartbeat=0.2) as site:  # type: ignore[arg-type]
         fast = (await site.get(asked)).text
-        log.slow.seconds = 0.07
+        log.slow.seconds = 0.3
         slow = (await site.get(asked)).text
     assert slow != fast
     assert told(slow) == told(fast)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -17,6 +16,7 @@ from gateway.eventlog.trouble import Kind, Trouble
 from gateway.model.record import NewRecord, Record, TopicPartition
 from tests.archive.kit import SHAPES, Desk, event
 from tests.archive.test_archiver import as_records, place_of, read
+from tests.kit.stopwatch import stopwatch
 from tests.services.s3 import Bucket, running_store
 
 ZERO = TopicPartition("t", 0)
@@ -38,7 +38,8 @@ def log() -> MemoryLog:
 
 
 def desk_in(bucket: Bucket, log: MemoryLog) -> Desk:
-    quick = {"connect_timeout": "1s", "timeout": "1s", "max_retries": "1", "retry_timeout": "2s"}
+    # It answers at once, whatever it says; where it is waited for, that is the machine.
+    quick = {"connect_timeout": "30s", "timeout": "30s", "max_retries": "1", "retry_timeout": "2s"}
     return Desk("s3://bucket/some/place/t", log, "t", options=bucket.options | quick)
 
 
@@ -63,7 +64,7 @@ async def test_records_go_there_and_back(bucket: Bucket, log: MemoryLog) -> None
     reader = await archived.reader({ZERO: 0})
     records: list[Record] = []
     while len(records) < 100:
-        for batch in await reader.fetch(5):
+        for batch in await reader.fetch(30):
             assert isinstance(batch, Batch), batch
             records += batch.records
     assert records == as_records(ZERO, new)
@@ -108,14 +109,14 @@ async def test_a_store_in_trouble_is_told_and_nothing_is_lost(trouble: str, buck
     new += fill(log, 20, 40)
     bucket.status = {"away": 503, "refuses": 403}.get(trouble, 0)
     bucket.read_only = trouble == "read only"
-    started = time.monotonic()
-    try:
-        told = list((await desk.archiver.round()).troubles.values())
-    except LogUnavailable as error:
-        told = [str(error)]
+    async with stopwatch() as watch:
+        try:
+            told = list((await desk.archiver.round()).troubles.values())
+        except LogUnavailable as error:
+            told = [str(error)]
+        assert watch.seconds < 20
     assert told
     assert "s3://bucket/some/place/t" in told[0]
-    assert time.monotonic() - started < 20
     bucket.status, bucket.read_only = 0, False
     await desk.copy()
     assert read(desk, await place_of(log)) == as_records(ZERO, new)
@@ -129,13 +130,14 @@ async def test_a_slow_store_is_not_waited_for(bucket: Bucket, log: MemoryLog, mo
     fresh = desk_in(bucket, log)
     archived = ArchivedLog(log, lambda _: fresh.archive)
     archived.archives = {"t": fresh.archive}
-    monkeypatch.setattr("gateway.archive.log.READ_SECONDS", 0.1)
-    bucket.delay = 0.5
-    answer = (await archived.bounds([ZERO]))[ZERO]
-    assert isinstance(answer, Trouble)
-    assert answer.kind is Kind.UNAVAILABLE
+    with monkeypatch.context() as patch:
+        patch.setattr("gateway.archive.log.READ_SECONDS", 0.1)
+        bucket.delay = 0.5
+        answer = (await archived.bounds([ZERO]))[ZERO]
+        assert isinstance(answer, Trouble)
+        assert answer.kind is Kind.UNAVAILABLE
     bucket.delay = 0
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while isinstance((await archived.bounds([ZERO]))[ZERO], Trouble):  # noqa: ASYNC110  # there is no event for it
             await asyncio.sleep(0.01)
     assert await archived.bounds([ZERO]) == {ZERO: Bounds(0, 20)}

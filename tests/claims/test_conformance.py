@@ -17,9 +17,12 @@ from gateway.claims.redis import RedisClaims
 from gateway.claims.sqlite import ClaimFile, SqliteClaims
 from gateway.clock import SystemClock
 from gateway.eventlog.sqlite.claims import Life
+from tests.services.redis import patient
 
 SECONDS, MAXIMUM = 600.0, 3000
-LEASE = 0.9
+LEASE = 0.4
+"""Of a claim that is to lapse."""
+PATIENCE = 60.0
 Make = Callable[[], Claims]
 
 
@@ -47,10 +50,23 @@ async def make(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 
 @pytest.fixture(autouse=True)
-def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.claims.book.LEASE_SECONDS", LEASE)
-    monkeypatch.setattr("gateway.claims.redis.LEASE_SECONDS", LEASE)
-    monkeypatch.setattr("gateway.claims.sqlite.LEASE_MILLISECONDS", int(1000 * LEASE))
+def long_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing lapses, nor is a place away, while the machine stands still."""
+    lease(monkeypatch, PATIENCE)
+    patient(monkeypatch)
+    monkeypatch.setattr("gateway.claims.sqlite.ANSWER_SECONDS", PATIENCE)
+    monkeypatch.setattr("gateway.claims.sqlite.BUSY_SECONDS", PATIENCE)
+    monkeypatch.setattr("gateway.eventlog.sqlite.worker.CALL_SECONDS", PATIENCE)
+
+
+def lease(patch: pytest.MonkeyPatch, seconds: float, *made: Claims) -> None:
+    """What is taken and renewed from now on lapses after so many seconds, also by those that are made already."""
+    patch.setattr("gateway.claims.book.LEASE_SECONDS", seconds)
+    patch.setattr("gateway.claims.redis.LEASE_SECONDS", seconds)
+    patch.setattr("gateway.claims.sqlite.LEASE_MILLISECONDS", int(1000 * seconds))
+    for claims in made:
+        if isinstance(claims, RedisClaims):
+            claims._lease = int(1000 * seconds)
 
 
 def asked(*names: bytes) -> list[AskedClaim]:
@@ -89,9 +105,13 @@ async def test_what_is_said_to_be_stored_is_whoever_says_it(make: Make) -> None:
 
 
 @pytest.mark.long
-async def test_a_claim_lapses_and_is_taken_over_by_one_of_those_who_want_it(make: Make) -> None:
+async def test_a_claim_lapses_and_is_taken_over_by_one_of_those_who_want_it(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, *others = make(), make(), make(), make()
+    lease(monkeypatch, LEASE, first)
     await first.take(asked(b"a"))
+    lease(monkeypatch, PATIENCE)
     await asyncio.sleep(1.1 * LEASE)
     standings = [(await other.take(asked(b"a")))[0] for other in others]
     assert {standing.kind for standing in standings} == {ClaimState.LAPSED}
@@ -106,8 +126,9 @@ async def test_a_claim_lapses_and_is_taken_over_by_one_of_those_who_want_it(make
 
 
 @pytest.mark.long
-async def test_whose_claim_was_another_is_not_taken_over(make: Make) -> None:
+async def test_whose_claim_was_another_is_not_taken_over(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second, third = make(), make(), make()
+    lease(monkeypatch, LEASE, first, second)
     await first.take(asked(b"a"))
     await asyncio.sleep(1.1 * LEASE)
     holder = (await second.take(asked(b"a")))[0].holder
@@ -119,12 +140,13 @@ async def test_whose_claim_was_another_is_not_taken_over(make: Make) -> None:
 
 
 @pytest.mark.long
-async def test_who_renews_is_not_silent(make: Make) -> None:
+async def test_who_renews_is_not_silent(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = make(), make()
+    lease(monkeypatch, LEASE, first)
     await first.take(asked(b"a"))
-    for _ in range(4):
-        await asyncio.sleep(LEASE / 3)
-        assert await first.renew([b"a", b"never"]) == [True, False]
+    lease(monkeypatch, PATIENCE, first)
+    assert await first.renew([b"a", b"never"]) == [True, False]
+    await asyncio.sleep(2 * LEASE)
     assert await kinds(second, b"a") == [ClaimState.HELD]
     assert await second.renew([b"a"]) == [False]
 
@@ -167,11 +189,8 @@ async def test_as_many_as_may_be_are_kept_and_those_are_the_newest(make: Make) -
 
 
 @pytest.mark.parametrize("seed", range(15))
-async def test_every_place_decides_by_the_same_rules(make: Make, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_every_place_decides_by_the_same_rules(make: Make, seed: int) -> None:
     """Random steps of three holders, beside the same in the book."""
-    monkeypatch.setattr("gateway.claims.book.LEASE_SECONDS", 60.0)
-    monkeypatch.setattr("gateway.claims.redis.LEASE_SECONDS", 60.0)
-    monkeypatch.setattr("gateway.claims.sqlite.LEASE_MILLISECONDS", 60_000)
     chance = random.Random(seed)
     book, clock = Book(SECONDS, MAXIMUM), SystemClock()
     pairs = [(make(), MemoryClaims(book, clock)) for _ in range(3)]

@@ -12,10 +12,17 @@ from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.sqlite.log import SqliteLog
 from tests.eventlog.framed import FramedBench
 from tests.eventlog.kit import ArchivedBench, Bench, ForgetfulLog, KafkaBench, MemoryBench, SqliteBench
+from tests.eventlog.unhurried import unhurried
+
+
+@pytest.fixture
+def no_haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No call is given up because the machine is slow."""
+    unhurried(monkeypatch)
 
 
 @pytest.fixture(params=["memory", "sqlite", "archived", "framed", pytest.param("kafka", marks=pytest.mark.kafka)])
-async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
+async def bench(request: pytest.FixtureRequest, tmp_path: Path, no_haste: None) -> AsyncIterator[Bench]:
     """Each log in turn, open."""
     bench: Bench
     if request.param == "memory":

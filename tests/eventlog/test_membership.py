@@ -10,9 +10,11 @@ import pytest
 
 from gateway.eventlog.port import EventLog, Membership
 from tests.eventlog.kit import Bench
+from tests.eventlog.unhurried import MEMBER
 
-SECONDS = 30.0
-"""Until what is sure to come counts as missing: Kafka's rounds take some."""
+SECONDS = 4 * MEMBER
+"""Until what is sure to come counts as missing: one that has left without a word that was heard is waited for, and
+Kafka's rounds take some."""
 
 
 class Member:

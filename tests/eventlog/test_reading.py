@@ -12,6 +12,10 @@ from gateway.eventlog.trouble import Kind
 from gateway.model.record import NewRecord, Record, TopicPartition
 from tests.eventlog.kit import WAIT, Bench, batches_of, numbered, refused, take
 
+TRIES = 5
+"""How often what is held to a time is done: a machine may stand still once, and a reader that waits does so each
+time."""
+
 
 async def test_each_partition_is_read_in_order_and_in_parts(bench: Bench, topic: str) -> None:
     await bench.log.create(topic, 3)
@@ -116,15 +120,18 @@ async def test_a_fetch_waits_and_wakes(bench: Bench, topic: str) -> None:
     reader = await bench.log.reader({partition: 2})
     assert await reader.fetch(0) == []
     assert await reader.fetch(0.05) == []
-    waiting = asyncio.create_task(reader.fetch(WAIT))
-    await asyncio.sleep(0.05)
-    assert not waiting.done()
-    await bench.log.append(topic, [NewRecord(b"new")])
-    appended = time.monotonic()
-    (batch,) = await waiting
-    assert time.monotonic() - appended < 0.25
-    assert isinstance(batch, Batch)
-    assert [record.value for record in batch.records] == [b"new"]
+    took = []
+    for number in range(TRIES):
+        waiting = asyncio.create_task(reader.fetch(WAIT))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        await bench.log.append(topic, [NewRecord(b"new %d" % number)])
+        appended = time.monotonic()
+        (batch,) = await waiting
+        took.append(time.monotonic() - appended)
+        assert isinstance(batch, Batch)
+        assert [record.value for record in batch.records] == [b"new %d" % number]
+    assert min(took) < 0.25
     await reader.close()
 
 
@@ -195,11 +202,15 @@ async def test_a_fetch_of_some_partitions_is_not_held_up_by_the_others(bench: Be
     await bench.log.create(topic, 2)
     await bench.log.append(topic, [NewRecord(b"x", partition=0) for _ in range(100)])
     reader = await bench.log.reader({zero: 0, one: 0})
-    started = time.monotonic()
-    assert await reader.fetch(0.01, partitions=[one]) == []
-    for _ in range(10):
-        assert await reader.fetch(WAIT, 10, [zero])
-    assert time.monotonic() - started < 0.45
+    took = []
+    for _ in range(TRIES):
+        await reader.assign({zero: 0, one: 0})
+        started = time.monotonic()
+        assert await reader.fetch(0.01, partitions=[one]) == []
+        for _ in range(10):
+            assert await reader.fetch(WAIT, 10, [zero])
+        took.append(time.monotonic() - started)
+    assert min(took) < 0.45
     await reader.close()
 
 
@@ -211,12 +222,15 @@ async def test_a_reader_is_assigned_anew(bench: Bench, topic: str) -> None:
     assert len(await take(reader, 3, 3)) == 3
     await reader.assign({one: 8})
     assert [record.value for record in await take(reader, 2)] == [b"17", b"19"]
-    waiting = asyncio.create_task(reader.fetch(0.05))
-    assert await waiting == []
-    started = time.monotonic()
-    await reader.assign({zero: 9, one: 9})
-    assert {record.value for record in await take(reader, 2)} == {b"18", b"19"}
-    assert time.monotonic() - started < 0.4
+    took = []
+    for _ in range(TRIES):
+        # A request that waits for records is under way now.
+        assert await reader.fetch(0.05) == []
+        started = time.monotonic()
+        await reader.assign({zero: 9, one: 9})
+        assert {record.value for record in await take(reader, 2)} == {b"18", b"19"}
+        took.append(time.monotonic() - started)
+    assert min(took) < 0.4
     await reader.assign({})
     assert await reader.fetch(0.01) == []
     await reader.close()

@@ -14,11 +14,14 @@ from gateway.eventlog.trouble import demand
 from gateway.model.record import NewRecord, TopicPartition
 from tests.eventlog.kit import WAIT, Bench, KafkaBench, batches_of, take, to
 
+ROOT = Path(__file__).parent.parent.parent
+
 ENDLESS = """
 import asyncio, sys
 from gateway.model.record import NewRecord
 from gateway.eventlog.kafka.log import KafkaLog
 from gateway.eventlog.sqlite.log import SqliteLog
+from tests.eventlog.unhurried import without_haste
 
 async def main():
     kind, address, topic = sys.argv[1:]
@@ -35,7 +38,8 @@ async def main():
         number += 7
         print(number, flush=True)
 
-asyncio.run(main())
+with without_haste():
+    asyncio.run(main())
 """
 """A program that appends numbers to two topics for ever, and goes on at its position."""
 
@@ -216,11 +220,11 @@ async def test_a_killed_writer_goes_on_where_it_stopped(bench: Bench, topic: str
         address = ("kafka", bench.bootstrap)
     for lines in (5, 1, 3, 2):
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", ENDLESS, *address, topic, stdout=asyncio.subprocess.PIPE
+            sys.executable, "-c", ENDLESS, *address, topic, stdout=asyncio.subprocess.PIPE, cwd=ROOT
         )
         assert process.stdout is not None
         for _ in range(lines):
-            async with asyncio.timeout(3 * WAIT):
+            async with asyncio.timeout(2 * WAIT):
                 assert await process.stdout.readline()
         process.kill()
         await process.wait()

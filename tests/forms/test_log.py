@@ -33,7 +33,7 @@ async def test_a_topic_waits_for_the_registry_while_others_are_read_and_then_com
     running = asyncio.create_task(hub.run())
 
     async def until_end(partition: TopicPartition, end: int) -> None:
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(30):
             while partition not in hub.ring.partitions() or hub.ring.end(partition) < end:
                 await asyncio.shield(hub.change())
 

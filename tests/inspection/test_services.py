@@ -27,6 +27,7 @@ from gateway.inspection.services import (
 from gateway.settings.table import Settings
 from tests.inspection.kit import Answer, http, redis, speaking
 from tests.services.kafka import free_port
+from tests.services.redis import ANSWER_SECONDS, answers_within, patient
 
 PLACE = "gateway.yaml:3: "
 SECRET = "correct-horse"
@@ -61,8 +62,7 @@ def told(section: Section) -> str:
     ],
 )
 async def test_a_redis_that_cannot_be_used(answer: Answer, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if answer is SILENT:
-        monkeypatch.setattr("gateway.outbound.scripted_redis.ANSWER_SECONDS", 0.05)
+    answers_within(monkeypatch, 0.05 if answer is SILENT else ANSWER_SECONDS)
     async with speaking(answer) as port:
         section = await inspect_limits(Settings(limits=f"redis://:{SECRET}@127.0.0.1:{port}/0"), PLACE)
     assert section.title == f"Redis redis://127.0.0.1:{port}/0"
@@ -77,12 +77,14 @@ async def test_a_redis_that_cannot_be_used(answer: Answer, said: str, monkeypatc
         ("unix:///absent/redis.sock", "there is no such socket"),
     ],
 )
-async def test_a_redis_that_is_not_there(url: str, said: str) -> None:
+async def test_a_redis_that_is_not_there(url: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    patient(monkeypatch)
     section = await inspect_limits(Settings(limits=url.format(port=free_port())), PLACE)
     assert told(section).startswith(f"Redis cannot be used: {said}")
 
 
-async def test_a_redis_without_tls_and_one_that_answers() -> None:
+async def test_a_redis_without_tls_and_one_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    patient(monkeypatch)
     async with speaking(redis(b"+OK")) as port:
         secured = await inspect_limits(Settings(limits=f"rediss://127.0.0.1:{port}"), PLACE)
         plain = await inspect_limits(Settings(limits=f"redis://127.0.0.1:{port}"), PLACE)
@@ -109,7 +111,7 @@ async def test_a_schema_registry(answer: Answer, said: str) -> None:
     async with speaking(answer) as port:
         document = {"url": f"http://127.0.0.1:{port}", "username": "me", "password": SECRET, "timeout": 0.1}
         # A machine that is busy with other tests is no slow registry.
-        document["timeout"] = 0.1 if answer is SILENT else 5
+        document["timeout"] = 0.1 if answer is SILENT else 60
         assert told(await inspect_registry(Settings(schema_registry=document), PLACE)) == said
 
 
@@ -157,8 +159,7 @@ NO_KEY = "the keys (jwks): no key in it verifies RS256 or PS256 or ES256 or EdDS
     ],
 )
 async def test_keys_of_tokens(answer: Answer, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if answer is SILENT:
-        monkeypatch.setattr("gateway.access.fetch.FETCH_SECONDS", 0.1)
+    monkeypatch.setattr("gateway.access.fetch.FETCH_SECONDS", 0.1 if answer is SILENT else 60.0)
     async with speaking(answer) as port:
         section = await inspect_keys(Settings(jwks=f"http://127.0.0.1:{port}/keys?key={SECRET}"), PLACE)
     assert section.title == f"Keys of tokens http://127.0.0.1:{port}/keys"

@@ -25,13 +25,19 @@ from gateway.outbound.scripted_redis import REASON_CHARACTERS, RedisAway, Script
 from tests.conftest import absent
 from tests.services.certificates import make_certificates
 from tests.services.kafka import free_port
-from tests.services.redis import RedisServer, redis_program
+from tests.services.redis import RedisServer, patient, redis_program
 
 SCRIPT = "redis.call('SET', KEYS[1], ARGV[1]) return 1"
 CLIENT = Client("203.0.113.9", Policy(3, Rate(1.0, 1.0), Rate(1.0, 1.0), Rate(1.0, 1.0), Rate(1.0, 1.0)))
 GUIDE = Path(__file__).parent.parent.parent / "docs/OPERATING.md"
 
 Start = Callable[..., RedisServer]
+
+
+@pytest.fixture(autouse=True)
+def calm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Why it is away is told, and not that the machine stood still."""
+    patient(monkeypatch)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from loadtests.machine import free_port
 
 CONFIGURATION = Path(__file__).parent.parent.parent / "config" / "nginx"
 UPSTREAMS = ("gateway-1:8080", "gateway-2:8080")
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 HTTP2_LINE = (1, 25, 1)
 """The first version in which HTTP/2 has a line of its own."""
 RESOLVE = (1, 27, 3)

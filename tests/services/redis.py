@@ -9,10 +9,25 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from tests.services.kafka import free_port
 from tests.services.process import ServiceProcess
 
 START_SECONDS = 60.0
+ANSWER_SECONDS = 60.0
+
+
+def patient(patch: pytest.MonkeyPatch) -> None:
+    """Redis is away where its connections end, and not where a busy machine gives it, or the test, no core for half a
+    second."""
+    answers_within(patch, ANSWER_SECONDS)
+
+
+def answers_within(patch: pytest.MonkeyPatch, seconds: float) -> None:
+    """From now on it is away when an answer takes longer."""
+    for module in ("outbound.scripted_redis", "limits.redis"):
+        patch.setattr(f"gateway.{module}.ANSWER_SECONDS", seconds)
 
 
 class RedisServer(ServiceProcess):

@@ -14,7 +14,7 @@ from tests.services.kafka import free_port
 from tests.services.process import ServiceProcess
 from tests.services.programs import ENVIRONMENT
 
-START_SECONDS = 40.0
+START_SECONDS = 90.0
 PORTS = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc")
 BUCKET = "archives"
 RIGHTS = {"writer": ("Admin", "Read", "Write", "List", "Tagging"), "reader": ("Read", "List")}

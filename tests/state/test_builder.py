@@ -46,7 +46,7 @@ async def building(directory: Path, log: MemoryLog, keys: int = 1000, view: obje
         yield
     finally:
         stop.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await task
 
 

@@ -15,13 +15,15 @@ from gateway.clock import SystemClock
 from gateway.eventlog.kafka.log import KafkaLog
 from gateway.state.builder import keep_building
 from gateway.state.files import path_of, state_of
+from tests.eventlog.unhurried import unhurried
 from tests.kit.waiting import becomes
 from tests.routes.viewing import VIEW, page
 
 pytestmark = pytest.mark.kafka
 
 
-async def test_a_view_is_built_from_kafka(kafka: str, tmp_path: Path) -> None:
+async def test_a_view_is_built_from_kafka(kafka: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unhurried(monkeypatch)
     topic = f"pages-{uuid.uuid4().hex[:8]}"
     view = dataclasses.replace(VIEW, topic=topic)
     log = KafkaLog([kafka], {})

@@ -58,7 +58,7 @@ async def building(log: MemoryLog, path: Path) -> AsyncIterator[Builder]:
         yield builder
     finally:
         stop.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await task
 
 

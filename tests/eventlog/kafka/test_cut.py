@@ -22,7 +22,7 @@ pytestmark = pytest.mark.kafka
 
 
 @pytest.fixture
-async def log(broker: KafkaBroker) -> AsyncIterator[KafkaLog]:
+async def log(broker: KafkaBroker, no_haste: None) -> AsyncIterator[KafkaLog]:
     log = KafkaLog([broker.bootstrap])
     await log.open()
     yield log

@@ -57,7 +57,7 @@ class BusyCluster:
 @pytest.fixture
 def busy(monkeypatch: pytest.MonkeyPatch) -> BusyCluster:
     monkeypatch.setattr(log_module, "PART", 4)
-    monkeypatch.setattr(log_module, "SICK_SECONDS", 0.02)
+    monkeypatch.setattr(log_module, "SICK_SECONDS", 0.5)
     return BusyCluster(5)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -16,13 +15,15 @@ from gateway.eventlog.offer import OFFER_SECONDS
 from gateway.eventlog.trouble import Kind
 from gateway.model.record import NewRecord, TopicPartition
 from tests.eventlog.kit import create_topic, patiently, take
+from tests.eventlog.unhurried import without_haste
+from tests.kit.stopwatch import stopwatch
 from tests.services.kafka import KafkaBroker, KafkaCluster
 
 YEAR = 365 * 24 * 3_600_000
 
 
 @pytest.fixture
-async def log(kafka: str) -> AsyncIterator[KafkaLog]:
+async def log(kafka: str, no_haste: None) -> AsyncIterator[KafkaLog]:
     log = KafkaLog([kafka])
     await log.open()
     yield log
@@ -68,10 +69,11 @@ async def test_a_compacted_topic_takes_nothing_without_a_key(kafka: str, log: Ka
 @pytest.mark.kafka
 async def test_too_few_replicas_are_told(cluster: KafkaCluster, topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
     log = KafkaLog(cluster.bootstrap.split(","))
-    await log.open()
     try:
-        await log._create(topic, 1, {"min.insync.replicas": "3"})
-        await log.append(topic, [NewRecord(b"before")])
+        with without_haste():
+            await log.open()
+            await log._create(topic, 1, {"min.insync.replicas": "3"})
+            await log.append(topic, [NewRecord(b"before")])
         cluster.brokers[3].kill()
         monkeypatch.setattr(kafka_producer, "SEND_SECONDS", 1.0)
         told = LogUnavailable()
@@ -119,16 +121,17 @@ async def test_offers_at_the_same_time_are_stored_once_each(log: KafkaLog, topic
 @pytest.mark.kafka
 async def test_a_broker_that_hangs_is_told_in_time(broker: KafkaBroker, topic: str) -> None:
     used, fresh = KafkaLog([broker.bootstrap]), KafkaLog([broker.bootstrap])
-    await used.open()
-    await patiently(lambda: used.create(topic))
-    await patiently(lambda: used.append(topic, [NewRecord(b"before")]))
+    with without_haste():
+        await used.open()
+        await used.create(topic)
+        await used.append(topic, [NewRecord(b"before")])
     broker.pause()
     try:
         for log in (used, fresh):
-            started = time.monotonic()
-            with pytest.raises(LogUnavailable):
-                await log.offer(topic, [NewRecord(b"lost")])
-            assert time.monotonic() - started < OFFER_SECONDS + 0.4
+            async with stopwatch() as watch:
+                with pytest.raises(LogUnavailable):
+                    await log.offer(topic, [NewRecord(b"lost")])
+                assert watch.seconds < OFFER_SECONDS + 0.4
     finally:
         broker.resume()
     # A broker that has hung for long is out of its cluster for a while. What was given up may be stored all the same.

@@ -16,14 +16,16 @@ from aiokafka import AIOKafkaProducer
 from gateway.archive.archive import Archive
 from gateway.archive.log import ArchivedLog
 from gateway.catalog.stream import Stream
+from gateway.eventlog.kafka import troubles as kafka_troubles
 from gateway.eventlog.kafka.log import KafkaLog
-from gateway.eventlog.port import Batch, Bounds
+from gateway.eventlog.port import SICK_SECONDS, Batch, Bounds
 from gateway.eventlog.trouble import Kind, Refusal
 from gateway.model.record import NewRecord, Record, TopicPartition
 from loadtests.zookeeper import version_of
 from tests.archive.kit import Desk
 from tests.conftest import absent
 from tests.eventlog.kit import START, WAIT, KafkaBench, create_topic, take
+from tests.eventlog.unhurried import without_haste
 from tests.routes.kit import frames, running
 from tests.services.kafka import KafkaBroker
 
@@ -89,11 +91,12 @@ def tiering(tmp_path_factory: pytest.TempPathFactory, kafka_jars: Path, store: P
 @pytest.fixture(scope="module")
 def filled(tiering: KafkaBroker) -> Filled:
     """One that tests only read."""
-    return asyncio.run(fill(tiering, TIERED))
+    with without_haste():
+        return asyncio.run(fill(tiering, TIERED))
 
 
 @pytest.fixture
-async def log(tiering: KafkaBroker) -> AsyncIterator[KafkaLog]:
+async def log(tiering: KafkaBroker, no_haste: None) -> AsyncIterator[KafkaLog]:
     log = KafkaLog([tiering.bootstrap])
     await log.open()
     yield log
@@ -211,13 +214,16 @@ async def test_while_the_storage_is_away_the_local_part_is_read(
         reader = await log.reader({zero: 0, one: filled.local[one]})
         records: list[Record] = []
         troubles: list[Refusal] = []
-        async with asyncio.timeout(3 * WAIT):
-            while not troubles or len(records) < len(expected):
-                for found in await reader.fetch(WAIT):
-                    if isinstance(found, Refusal):
-                        troubles.append(found)
-                    else:
-                        records += found.records
+        with pytest.MonkeyPatch.context() as patch:
+            # As in a gateway: it is told after some seconds in which it has not passed.
+            patch.setattr(kafka_troubles, "SICK_SECONDS", SICK_SECONDS)
+            async with asyncio.timeout(3 * WAIT):
+                while not troubles or len(records) < len(expected):
+                    for found in await reader.fetch(WAIT):
+                        if isinstance(found, Refusal):
+                            troubles.append(found)
+                        else:
+                            records += found.records
     finally:
         shutil.rmtree(store, ignore_errors=True)  # The broker has made another.
         away.rename(store)

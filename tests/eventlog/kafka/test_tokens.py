@@ -28,6 +28,13 @@ from gateway.eventlog.kafka.tokens import Tokens, token_provider
 Answer = Callable[[bytes], bytes]
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command takes longer to start on a busy machine than a connection waits for its token."""
+    monkeypatch.setattr(tokens, "FETCH_SECONDS", 60.0)
+    monkeypatch.setattr(tokens, "SLOW_SECONDS", 60.0)
+
+
 def signed(expires: float) -> str:
     payload = base64.urlsafe_b64encode(json.dumps({"exp": expires}).encode()).decode().rstrip("=")
     return f"e30.{payload}.x"
@@ -97,9 +104,10 @@ async def test_a_token_is_renewed_before_it_expires(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_life_of_a_signed_token_is_read() -> None:
-    life = tokens._life_of(signed(time.time() + 100))
+    expires = time.time() + 100
+    life = tokens._life_of(signed(expires))
     assert life is not None
-    assert 98 < life <= 100
+    assert expires - time.time() - 2 < life <= 100
     assert [tokens._life_of(text) for text in ("x", "a.b.c", "a..c", signed(1))] == [None, None, None, 0.0]
 
 
@@ -133,6 +141,7 @@ async def test_a_slow_endpoint_is_not_waited_for(monkeypatch: pytest.MonkeyPatch
     provider = Tokens(fetch)
     with pytest.raises(NoToken, match="no token within"):
         await provider.token()
+    monkeypatch.setattr(tokens, "FETCH_SECONDS", 60.0)
     answered.set()
     assert await provider.token() == "late"
 
@@ -177,7 +186,7 @@ async def test_a_command_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPa
     begun = time.monotonic()
     with pytest.raises(NoToken, match="no token within"):
         await token_provider({"sasl_oauth_token_command": [sys.executable, "-c", code]}).token()
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30, "it would have gone on for a minute"
 
 
 async def test_amazon_s_library_signs(
@@ -191,8 +200,6 @@ async def test_amazon_s_library_signs(
         "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
     }.items():
         monkeypatch.setenv(name, value)
-    # The first one loads the library, which may take longer than a connection waits.
-    monkeypatch.setattr(tokens, "FETCH_SECONDS", 30.0)
     caplog.set_level("DEBUG")
     provider = token_provider({"sasl_aws_region": "eu-central-1"})
     token = await provider.token()

@@ -30,9 +30,10 @@ import asyncio, random, sys
 from gateway.model.record import NewRecord
 from gateway.eventlog.offer import REPEATED
 from gateway.eventlog.sqlite.log import SqliteLog
+from tests.eventlog.unhurried import without_haste
 
 async def main():
-    log = SqliteLog(sys.argv[1], window=600, maximum=100000)
+    log = SqliteLog(sys.argv[1], window=600, maximum=100000, busy_timeout=60)
     await log.open()
     await log.create("test")
     print("ready", flush=True)
@@ -43,14 +44,32 @@ async def main():
         for number, fate in zip(ids, await log.offer("test", [NewRecord(b"x", once=b"%d" % n) for n in ids])):
             if fate is not REPEATED:
                 print(number, flush=True)
+        if start == 0:
+            print("begun", flush=True)
+            sys.stdin.readline()
     await log.close()
 
-asyncio.run(main())
+with without_haste():
+    asyncio.run(main())
 """
+"""Offers all numbers in an order of its own, once it is told to; after the first few it waits for the others again."""
+ROOT = Path(__file__).parent.parent.parent.parent
 
 
 def record(once: bytes, size: int = 1) -> NewRecord:
     return NewRecord(bytes(size), timestamp=1, once=once)
+
+
+async def begin(process: asyncio.subprocess.Process) -> list[bytes]:
+    """Let it offer the first few, and tell which of them it has stored: none is done before another has begun."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b"\n")
+    lines: list[bytes] = []
+    while (line := await process.stdout.readline()) != b"begun\n":
+        assert line, "it has ended"
+        lines.append(line.strip())
+    return lines
 
 
 @pytest.mark.long
@@ -58,11 +77,13 @@ async def test_processes_that_offer_the_same_at_once_store_it_once(tmp_path: Pat
     path = tmp_path / "events.db"
     pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
     command = (sys.executable, "-c", CONTENDER, str(path))
-    processes = [await asyncio.create_subprocess_exec(*command, **pipes) for _ in range(3)]  # type: ignore[arg-type]
+    processes = [await asyncio.create_subprocess_exec(*command, **pipes, cwd=ROOT) for _ in range(3)]  # type: ignore[arg-type]
     for process in processes:
         assert process.stdout is not None
         assert await process.stdout.readline() == b"ready\n"
-    told = [output.split() for output, _ in await asyncio.gather(*(one.communicate(b"\n") for one in processes))]
+    begun = await asyncio.gather(*map(begin, processes))
+    rest = await asyncio.gather(*(one.communicate(b"\n") for one in processes))
+    told = [first + output.split() for first, (output, _) in zip(begun, rest, strict=True)]
     assert sorted(int(number) for numbers in told for number in numbers) == list(range(400))
     assert sum(map(bool, told)) > 1, "one was so fast that nothing was contended"
     with closing(sqlite3.connect(path)) as connection:

@@ -28,6 +28,7 @@ from gateway.eventlog.sqlite.store import SqliteStore
 from gateway.eventlog.trouble import Kind
 from gateway.model.record import NewRecord, Record, TopicPartition
 from tests.eventlog.kit import WAIT, batches_of, take, to
+from tests.kit.stopwatch import stopwatch
 
 TOPIC = "test"
 PARTITION = TopicPartition(TOPIC, 0)
@@ -36,9 +37,10 @@ APPENDER = """
 import asyncio, sys
 from gateway.model.record import NewRecord
 from gateway.eventlog.sqlite.log import SqliteLog
+from tests.eventlog.unhurried import without_haste
 
 async def main():
-    log = SqliteLog(sys.argv[1])
+    log = SqliteLog(sys.argv[1], busy_timeout=60)
     await log.open()
     await log.create("test")
     for number in range(int(sys.argv[2])):
@@ -46,8 +48,10 @@ async def main():
         print(offset, flush=True)
     await log.close()
 
-asyncio.run(main())
+with without_haste():
+    asyncio.run(main())
 """
+ROOT = Path(__file__).parent.parent.parent.parent
 
 
 @pytest.fixture
@@ -66,7 +70,7 @@ async def log(path: Path) -> AsyncIterator[SqliteLog]:
 async def appender(path: Path, count: int) -> asyncio.subprocess.Process:
     """Another process that appends so many records, and prints the offset of each once it is acknowledged."""
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-c", APPENDER, str(path), str(count), stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", APPENDER, str(path), str(count), stdout=asyncio.subprocess.PIPE, cwd=ROOT
     )
 
 
@@ -76,7 +80,7 @@ async def test_every_acknowledged_record_survives_a_kill(path: Path, log: Sqlite
     assert process.stdout is not None
     for _ in range(20):
         async with asyncio.timeout(WAIT):
-            await process.stdout.readline()
+            assert await process.stdout.readline()
     process.kill()
     last = 19
     while line := await process.stdout.readline():
@@ -88,6 +92,7 @@ async def test_every_acknowledged_record_survives_a_kill(path: Path, log: Sqlite
     assert await log.append(TOPIC, [NewRecord(b"next")]) == [(PARTITION, len(records))]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("tells", [True, False], ids=["told of writes", "polling"])
 async def test_an_append_of_another_process_wakes_a_reader(
     path: Path, log: SqliteLog, tells: bool, monkeypatch: pytest.MonkeyPatch
@@ -98,7 +103,7 @@ async def test_an_append_of_another_process_wakes_a_reader(
     other = SqliteLog(path)  # The watch of one log hears nothing of another's appends but from the file.
     reader = await log.reader({PARTITION: 0})
     delays = []
-    for number in range(5):
+    for number in range(15):
         waiting = asyncio.create_task(reader.fetch(WAIT))
         await asyncio.sleep(0.03)
         await other.append(TOPIC, [NewRecord(b"%d" % number)])
@@ -107,7 +112,7 @@ async def test_an_append_of_another_process_wakes_a_reader(
         delays.append(time.monotonic() - appended)
         assert batch.records[0].value == b"%d" % number
     await other.close()
-    assert sorted(delays)[2] < 0.03
+    assert sorted(delays)[7] < 0.03
 
 
 def _refuse_to_watch(path: Path) -> NoReturn:
@@ -133,6 +138,7 @@ def test_writes_to_a_file_are_told_and_nothing_else(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("no_haste")
 async def test_several_processes_write_and_one_reads(path: Path, log: SqliteLog) -> None:
     await log.create(TOPIC)
     processes = [await appender(path, 50) for _ in range(2)]
@@ -361,11 +367,11 @@ async def test_calls_that_queue_for_a_locked_file_end_together(path: Path, monke
     await log.create(TOPIC)
     with closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN IMMEDIATE")
-        started = time.monotonic()
-        calls = [log.create(f"{TOPIC}{number}") for number in range(8)]
-        results = await asyncio.gather(*calls, return_exceptions=True)
-        assert all(isinstance(result, LogUnavailable) for result in results)
-        assert time.monotonic() - started < 1.5
+        async with stopwatch() as watch:
+            calls = [log.create(f"{TOPIC}{number}") for number in range(8)]
+            results = await asyncio.gather(*calls, return_exceptions=True)
+            assert all(isinstance(result, LogUnavailable) for result in results)
+            assert watch.seconds < 1.5
     await log.close()
 
 

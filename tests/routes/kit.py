@@ -29,7 +29,7 @@ from tests.kit.waiting import becomes
 from tests.plain_http import http_client
 from tests.services.kafka import free_port
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which something that should have come is missing."""
 SHORT_HEARTBEAT = 0.2
 START = 1_700_000_000_000

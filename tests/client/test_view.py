@@ -131,7 +131,7 @@ class Slow(httpx.AsyncByteStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         yield SNAPSHOT + READY
         for said in self._more:
-            await asyncio.to_thread(self.more.wait, 10)
+            await asyncio.to_thread(self.more.wait, 60)
             self.more.clear()
             yield said
 

@@ -21,9 +21,11 @@ from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.definitions import Definitions
 from gateway.eventlog.memory.log import MemoryLog
+from gateway.limits.memory import MemoryLimiter
 from gateway.model.record import NewRecord
 from gateway.schemas.repository import SchemaRepository
 from gateway.settings.table import Settings
+from tests.kit.clock import HandClock
 from tests.kit.frames import parse_fields
 from tests.kit.waiting import becomes
 from tests.plain_http import http_client
@@ -235,6 +237,12 @@ async def running(
         stop.set()
         async with asyncio.timeout(PATIENCE):
             await task
+
+
+def hold_time(site: Site) -> None:
+    """Nobody gets back what was spent, however long the machine takes for the next request."""
+    assert isinstance(site.gateway.limiter, MemoryLimiter)
+    site.gateway.limiter._clock = HandClock()
 
 
 EARLY = "since=2001-01-01"

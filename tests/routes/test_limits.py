@@ -12,10 +12,9 @@ import pytest
 from gateway.limits.ledger import Ledger
 from gateway.limits.memory import MemoryLimiter
 from gateway.model.record import TopicPartition
-from tests.kit.clock import HandClock
 from tests.kit.waiting import becomes
 from tests.routes.intake import change, intake
-from tests.routes.kit import START, Site, running, stored
+from tests.routes.kit import START, Site, hold_time, running, stored
 
 PATH = "/v2/stream/page.edit"
 
@@ -38,12 +37,6 @@ def ledger(site: Site) -> Ledger:
 
 def held(site: Site) -> int:
     return ledger(site).streams
-
-
-def hold_time(site: Site) -> None:
-    """Nobody gets back what was spent, however long the machine takes for the next request."""
-    assert isinstance(site.gateway.limiter, MemoryLimiter)
-    site.gateway.limiter._clock = HandClock()
 
 
 async def test_streams_of_an_address() -> None:

@@ -27,6 +27,13 @@ EVERY = "mine: {derive: {from: [open]}}"
 AWAY = {"x-forwarded-for": "198.51.100.1"}
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trial is a process, which a busy machine may take as long to start as a trial may take in all."""
+    monkeypatch.setattr("gateway.derive.trials.SECONDS", PATIENCE)
+    monkeypatch.setattr("gateway.derive.trials.READ_SECONDS", PATIENCE)
+
+
 async def post(client: httpx.AsyncClient, text: str | bytes, query: str = "", **headers: str) -> httpx.Response:
     async with asyncio.timeout(PATIENCE):
         return await client.post(f"/explorer/trial{query}", content=text, headers=headers)

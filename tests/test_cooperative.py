@@ -94,7 +94,7 @@ async def test_who_leaves_while_it_waits_keeps_nobody() -> None:
         await give_way()
     # It has its turn, and is cancelled before it knows.
     waiting[1].cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         results = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(result) for result in results] == [asyncio.CancelledError] * 2 + [type(None)] * 3
 
@@ -107,14 +107,14 @@ async def test_a_step_that_fails_leaves_the_turn_to_others() -> None:
                 raise ZeroDivisionError
         except ZeroDivisionError:
             pass
-    async with asyncio.timeout(5), shared:
+    async with asyncio.timeout(60), shared:
         pass
 
 
 async def test_long_work_waits_until_a_live_record_has_passed(monkeypatch: pytest.MonkeyPatch) -> None:
     shared = FairLock()
     monkeypatch.setattr(cooperative, "PRIORITY_SECONDS", 60)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         live.begin()
         step = asyncio.create_task(one_step(shared))
         for _ in range(3 * cooperative.LONG_ROUNDS):
@@ -126,7 +126,7 @@ async def test_long_work_waits_until_a_live_record_has_passed(monkeypatch: pytes
 
 async def test_a_live_record_that_never_comes_is_waited_for_briefly() -> None:
     shared = FairLock()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         live.begin()
         await one_step(shared)
         assert live.seconds <= 0
@@ -143,7 +143,7 @@ async def test_however_many_records_pass_long_work_has_half_of_the_time(monkeypa
 
     monkeypatch.setattr(live, "let_pass", measured)
     begun = time.monotonic()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         for _ in range(60):
             live.begin()
             await one_step(shared)
@@ -170,7 +170,7 @@ async def test_a_gate_lets_so_many_in_and_counts_nobody_for_long() -> None:
             inside -= 1
         ended += 1
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await asyncio.gather(*(visit() for _ in range(20)))
         assert (most, ended) == (2, 20)
         left = asyncio.Event()
@@ -287,7 +287,7 @@ async def test_who_waits_for_a_prompt_future_can_be_cancelled_and_can_fail() -> 
     loop.call_soon(prompt.go)
     with pytest.raises(ValueError, match=r"^$"):
         await failing
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         late = PromptFuture()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.001):

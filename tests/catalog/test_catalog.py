@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gateway.catalog.catalog import Catalog, glob_matches
 from gateway.catalog.stream import Stream
 from gateway.errors import Problem
+from tests.speed import slowness
 
 CATALOG = Catalog(
     [
@@ -96,4 +97,4 @@ def test_globs_agree_with_fnmatch(pattern: str, name: str) -> None:
 def test_a_hostile_glob_is_quick() -> None:
     started = time.process_time()
     assert not glob_matches("*a" * 100 + "b", "a" * 249)
-    assert time.process_time() - started < 0.5
+    assert time.process_time() - started < 0.5 * slowness()

@@ -87,7 +87,7 @@ class Noticed(MemoryPositions):
         self.saved.set()
 
     async def reached(self, position: str) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self.position != position:
                 self.saved.clear()
                 await self.saved.wait()

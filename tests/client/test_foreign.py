@@ -50,7 +50,7 @@ async def _redirect_without_end(_: asyncio.StreamReader, writer: asyncio.StreamW
 
 
 async def test_a_redirect_whose_body_has_no_end_is_followed() -> None:
-    async with serve(_redirect_without_end, head(STREAM, CLOSE) + BODY) as server, asyncio.timeout(10):
+    async with serve(_redirect_without_end, head(STREAM, CLOSE) + BODY) as server, asyncio.timeout(60):
         assert await read(f"{server.address}/s") == EVENTS
         assert server.heads[1].startswith(b"GET /there ")
 

@@ -19,7 +19,7 @@ EVENTS = [{"n": number, "text": "ä\u2028\r\n"} for number in range(2 * EACH + 1
 @pytest.mark.parametrize("identify", [opaque, position])
 async def test_every_event_comes_once_over_all_responses(identify: Callable[[int], str]) -> None:
     waits = Waits()
-    async with asyncio.timeout(20), foreign_server(EVENTS, identify, RETRY) as server:
+    async with asyncio.timeout(60), foreign_server(EVENTS, identify, RETRY) as server:
         subscription = Subscription(server.address, on_state=waits.states.append, sleep=waits.sleep)
         events = [event async for batch in subscription.batches() for event in batch]
     assert [json.loads(event.data) for event in events] == EVENTS
@@ -32,7 +32,7 @@ async def test_every_event_comes_once_over_all_responses(identify: Callable[[int
 
 
 async def test_a_program_that_begins_again_goes_on_after_its_last_id() -> None:
-    async with asyncio.timeout(20), foreign_server(EVENTS) as server:
+    async with asyncio.timeout(60), foreign_server(EVENTS) as server:
         subscription = Subscription(server.address, on_state=lambda state: None, last_event_id=opaque(EACH))
         async with EventStream(subscription) as stream:
             assert [event.json["n"] async for event in stream] == list(range(EACH + 1, len(EVENTS)))

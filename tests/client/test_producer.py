@@ -263,7 +263,10 @@ async def test_what_nobody_waits_for_any_more_is_not_sent() -> None:
 
 
 async def test_a_cancelled_program_ends_at_once() -> None:
+    waits = asyncio.Event()
+
     async def endless(seconds: float) -> None:
+        waits.set()
         await asyncio.Event().wait()
 
     server = Server(httpx.ConnectError("x"))
@@ -275,7 +278,8 @@ async def test_a_cancelled_program_ends_at_once() -> None:
             await futures[0]
 
     program = asyncio.create_task(run())
-    done, _ = await asyncio.wait([program], timeout=0.1)
+    await waits.wait()
+    done, _ = await asyncio.wait([program], timeout=0.05)
     assert not done
     program.cancel()
     with pytest.raises(asyncio.CancelledError):

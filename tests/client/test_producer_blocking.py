@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
-import signal
 import threading
 from collections.abc import Iterator
 
@@ -14,6 +12,7 @@ import httpx
 import pytest
 
 from gateway.client import BlockingProducer, ClientError, ProducerClosed
+from tests.client.interrupting import interrupted_within
 from tests.client.server import Server, answer
 from tests.client.test_stream_blocking import in_a_child
 
@@ -27,7 +26,7 @@ def _threads() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
     for thread in set(threading.enumerate()) - before:
-        thread.join(10)
+        thread.join(60)
     assert set(threading.enumerate()) <= before
 
 
@@ -67,23 +66,12 @@ def test_one_that_was_never_used_leaves_nothing() -> None:
 
 
 def test_interrupted_it_gives_the_event_up_and_can_be_closed() -> None:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     silent = Silent()
-
-    def interrupt() -> None:
-        silent.asked.wait(10)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    interrupting = threading.Thread(target=interrupt)
-    try:
-        producer = BlockingProducer(ADDRESS, transport=silent)
-        given = producer.put({"n": 1})
-        interrupting.start()
-        with pytest.raises(KeyboardInterrupt):
-            producer.close()
-    finally:
-        interrupting.join()
-        signal.signal(signal.SIGINT, before)
+    producer = BlockingProducer(ADDRESS, transport=silent)
+    given = producer.put({"n": 1})
+    silent.asked.wait(60)
+    with pytest.raises(KeyboardInterrupt), interrupted_within("BlockingProducer.close", "Condition.wait"):
+        producer.close()
     assert isinstance(given.exception(0), ProducerClosed)
 
 
@@ -92,14 +80,14 @@ def test_one_that_is_collected_ends_its_thread_and_tells_what_it_drops(caplog: p
     silent = Silent()
     producer = BlockingProducer(ADDRESS, transport=silent)
     given = producer.put({"n": 1})
-    silent.asked.wait(10)
+    silent.asked.wait(60)
     with caplog.at_level(logging.WARNING, "gateway.client"):
         del producer
         gc.collect()
     assert [record.getMessage() for record in caplog.records] == [
         f"{ADDRESS}/v1/events: not sent, since the producer was not closed: 1 event"
     ]
-    assert isinstance(given.exception(10), ProducerClosed)
+    assert isinstance(given.exception(60), ProducerClosed)
 
 
 def test_it_does_not_wait_for_itself() -> None:

@@ -18,6 +18,7 @@ from unittest.mock import AsyncMock, patch
 import pytest
 
 from gateway.client import ClientError, FilePositions, MemoryPositions, Refused, subscribe_blocking
+from tests.client.interrupting import interrupted_within
 from tests.client.server import Server, answer, message, position, stream
 from tests.client.streams import END, Endless
 
@@ -94,20 +95,13 @@ async def test_inside_a_running_loop_batches_commits_and_errors_are_the_same() -
 
 @pytest.mark.usefixtures("threads")
 async def test_inside_a_running_loop_it_can_be_interrupted_and_read_on() -> None:
-    # As a notebook's kernel has it; asyncio.run's own handler waits for the loop.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     feed = Endless(message(1))
     source = subscribe_blocking("http://h/s", transport=feed.server())
     with source:
         assert next(source).offset == 1
-        interrupt = threading.Timer(0.05, os.kill, [os.getpid(), signal.SIGINT])
-        interrupt.start()
-        try:
-            with pytest.raises(KeyboardInterrupt):
-                next(source)
-        finally:
-            interrupt.join()
-            signal.signal(signal.SIGINT, before)
+        # As a notebook's kernel has it; asyncio.run's own handler waits for the loop.
+        with pytest.raises(KeyboardInterrupt), interrupted_within("_Apart.wait", "Condition.wait"):
+            next(source)
         feed.more.put_nowait(message(2))
         assert next(source).offset == 2
 
@@ -218,7 +212,7 @@ except KeyError:
 """
     store = tmp_path / "position"
     command = [sys.executable, "-c", program, str(store)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "1 2\nleft open\n", "")
     assert store.read_text() == position(1) + "\n"
 

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.feed import held as held_module
 from gateway.feed.held import Held, Holding
+from tests.simulation.loop import in_virtual_time
 
 
 class Taker:
@@ -128,6 +129,7 @@ async def test_what_was_sent_meanwhile_is_no_reason_to_cut_anybody_off() -> None
     assert held.size == 95
 
 
+@in_virtual_time
 async def test_who_is_stuck_is_cut_off_where_others_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(held_module, "STUCK_SECONDS", 0.02)
     monkeypatch.setattr(held_module, "LOOK_SECONDS", 0.0)

@@ -24,6 +24,7 @@ from gateway.model.position import NOTHING_READ, ConsumedPosition
 from gateway.model.record import TopicPartition
 from tests.hub.test_discovery import ALPHA, fill, hub_over, running, until
 from tests.kit.counting_log import CountingLog
+from tests.simulation.loop import in_virtual_time
 
 MANY = 700
 DAMAGED = Trouble(Kind.UNREADABLE, "set by the test")
@@ -190,6 +191,7 @@ async def test_damage_behind_what_is_asked_for_is_no_trouble() -> None:
         assert [(len(records), position) async for records, position in found] == [(1, 1)]
 
 
+@in_virtual_time
 async def test_whoever_gives_something_keeps_the_patience_with_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(last_module, "PATIENCE_SECONDS", 0.08)
     answers: list[list[Batch | Refusal]] = [[await batch(partition)] for partition in parts(5)]

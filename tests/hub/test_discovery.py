@@ -20,8 +20,10 @@ from gateway.hub.options import HubOptions
 from gateway.model.position import NOTHING_READ, ConsumedPosition
 from gateway.model.record import NewRecord, TopicPartition
 from tests.kit.clock import LoopClock
+from tests.kit.waiting import PATIENCE
 
 ALPHA, BETA = TopicPartition("alpha", 0), TopicPartition("beta", 0)
+LOOK_SECONDS = 0.01
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +49,7 @@ def hub_over(log: MemoryLog, ring_fill: float = 600.0, by_timestamp: bool = Fals
 async def running(hub: Hub) -> AsyncIterator[Hub]:
     task = asyncio.create_task(hub.run())
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await hub.filled.wait()
         yield hub
     finally:
@@ -56,11 +58,14 @@ async def running(hub: Hub) -> AsyncIterator[Hub]:
             await task
 
 
-async def until(condition: Callable[[], bool], hub: Hub) -> None:
-    """Wait for what the hub is sure to find."""
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.wait([hub.change()], timeout=0.01)
+async def until(condition: Callable[[], bool], hub: Hub, seconds: float = 5.0) -> None:
+    """Wait for what the hub is sure to find within so many seconds. Only those are counted in which the loop turned:
+    where the machine stands still, so does the hub."""
+    left = round(seconds / LOOK_SECONDS)
+    while not condition():
+        assert left > 0, "the hub has not found it"
+        changed, _ = await asyncio.wait([hub.change()], timeout=LOOK_SECONDS)
+        left -= not changed
 
 
 def held(hub: Hub, partition: TopicPartition) -> list[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Collection, Mapping
 
 import pytest
@@ -19,10 +18,16 @@ from gateway.hub.merge import Merge
 from gateway.hub.ordered import OrderedReader, Read
 from gateway.model.record import NewRecord, Record, TopicPartition
 from tests.hub.test_discovery import hub_over, running, until
+from tests.simulation.loop import in_virtual_time
 
 PARTS = 3
 PARTITIONS = [TopicPartition("t", part) for part in range(PARTS)]
 A, B, C = PARTITIONS
+
+
+def now() -> float:
+    """The time of the loop, which is virtual in most tests here: a busy machine makes nothing late."""
+    return asyncio.get_running_loop().time()
 
 
 @pytest.fixture(autouse=True)
@@ -105,6 +110,7 @@ async def calm(log: CountingLog) -> Rig:
 
 
 @pytest.mark.parametrize("count", [2, 3, 30, 200])
+@in_virtual_time
 async def test_what_came_in_a_pause_comes_in_the_order_of_time(count: int) -> None:
     log = CountingLog()
     rig = await calm(log)
@@ -113,6 +119,7 @@ async def test_what_came_in_a_pause_comes_in_the_order_of_time(count: int) -> No
     assert rig.times == [1000 * (1 + n) for n in range(count)]
 
 
+@in_virtual_time
 async def test_a_read_is_merged_though_nobody_is_behind() -> None:
     log = CountingLog()
     rig = await calm(log)
@@ -122,19 +129,21 @@ async def test_a_read_is_merged_though_nobody_is_behind() -> None:
     assert log.asked == 0
 
 
+@in_virtual_time
 async def test_where_nothing_is_to_be_caught_up_on_nothing_waits_and_nobody_asks() -> None:
     log = CountingLog()
     rig = await calm(log)
     log.hangs = True
     for n in range(50):
         log.add((PARTITIONS[n % PARTS], 1000 + n))
-        began = time.monotonic()
+        began = now()
         await rig.read()
-        assert time.monotonic() - began < 0.04
+        assert now() - began < 0.04
         assert len(rig.records) == n + 1
     assert log.asked == 0
 
 
+@in_virtual_time
 async def test_the_span_of_a_read_makes_it_ask_but_not_each_time() -> None:
     """Some streams are never in order: they pay for one question a second."""
     log = CountingLog()
@@ -146,6 +155,7 @@ async def test_the_span_of_a_read_makes_it_ask_but_not_each_time() -> None:
     assert log.asked == 1
 
 
+@in_virtual_time
 async def test_one_that_the_log_has_more_of_holds_the_others_back() -> None:
     """The log answers of one partition after the other."""
     log = CountingLog()
@@ -167,16 +177,18 @@ async def test_one_that_the_log_has_more_of_holds_the_others_back() -> None:
     assert rig.times == sorted(rig.times)
 
 
+@in_virtual_time
 async def test_a_quiet_partition_holds_nobody_back() -> None:
     log = CountingLog()
     rig = await calm(log)
     log.interleave(40, 1, parts=2)
-    began = time.monotonic()
+    began = now()
     await rig.have(40)
     assert rig.times == sorted(rig.times)
-    assert time.monotonic() - began < 0.5
+    assert now() - began < 0.5
 
 
+@in_virtual_time
 async def test_what_comes_meanwhile_waits_for_what_is_older_and_no_longer() -> None:
     log = CountingLog()
     rig = await calm(log)
@@ -187,6 +199,7 @@ async def test_what_comes_meanwhile_waits_for_what_is_older_and_no_longer() -> N
     assert rig.times == sorted(rig.times)
 
 
+@in_virtual_time
 async def test_a_partition_whose_times_go_back_keeps_its_order() -> None:
     log = CountingLog()
     rig = await calm(log)
@@ -197,18 +210,20 @@ async def test_a_partition_whose_times_go_back_keeps_its_order() -> None:
 
 
 @pytest.mark.parametrize("means", ["refuse", "spoil"])
+@in_virtual_time
 async def test_a_sick_partition_holds_nobody_back(means: str) -> None:
     log = CountingLog()
     rig = await calm(log)
     log.interleave(30, 1)
     getattr(log, means)(B, Trouble(Kind.NO_LEADER, "set by the test", 0))
-    began = time.monotonic()
+    began = now()
     await rig.have(20)
     assert rig.times == [1000 * (1 + n) for n in range(30) if n % PARTS != 1]
-    assert time.monotonic() - began < 0.5
+    assert now() - began < 0.5
     assert B not in rig.positions
 
 
+@in_virtual_time
 async def test_one_of_which_nothing_comes_is_waited_for_once_and_for_so_long() -> None:
     log = CountingLog()
     rig = await calm(log)
@@ -221,14 +236,14 @@ async def test_one_of_which_nothing_comes_is_waited_for_once_and_for_so_long() -
         return await fetch(wait, most, {*(partitions if partitions is not None else PARTITIONS)} - {B}, size)
 
     rig.reader.fetch = without  # type: ignore[method-assign, assignment]
-    began = time.monotonic()
+    began = now()
     await rig.have(40)
-    assert 0.05 < time.monotonic() - began < 0.4
+    assert 0.05 < now() - began < 0.4
     assert rig.times == [1000 * (1 + n) for n in range(60) if n % PARTS != 1]
     log.interleave(60, 100)
-    began = time.monotonic()
+    began = now()
     await rig.have(80)
-    assert time.monotonic() - began < 0.05, "it has not come since"
+    assert now() - began < 0.05, "it has not come since"
     rig.reader.fetch = fetch  # type: ignore[method-assign]
     await rig.have(120)
     log.interleave(30, 200)
@@ -236,17 +251,19 @@ async def test_one_of_which_nothing_comes_is_waited_for_once_and_for_so_long() -
     assert rig.times[-30:] == [1000 * (200 + n) for n in range(30)]
 
 
+@in_virtual_time
 async def test_a_log_that_does_not_say_where_it_ends_is_not_waited_for() -> None:
     log = CountingLog()
     rig = await calm(log)
     log.hangs = True
-    began = time.monotonic()
+    began = now()
     log.interleave(60, 1)
     await rig.have(60)
-    assert time.monotonic() - began < 0.3
+    assert now() - began < 0.3
     assert log.asked == 1
 
 
+@in_virtual_time
 async def test_what_waits_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ordered_module, "WAITING_BYTES", 10_000)
     monkeypatch.setattr(ordered_module, "FETCH_RECORDS", 1000)
@@ -260,6 +277,7 @@ async def test_what_waits_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -
     assert 0 < rig.most < 10_000 + PARTS * 2000
 
 
+@in_virtual_time
 async def test_large_records_wait_no_longer_where_they_take_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each partition may hold one; of many, that would be without a bound."""
     monkeypatch.setattr(ordered_module, "WAITING_BYTES", 10_000)
@@ -273,6 +291,7 @@ async def test_large_records_wait_no_longer_where_they_take_too_much(monkeypatch
     assert rig.most <= 2 * 10_000 + 15_100
 
 
+@in_virtual_time
 async def test_what_is_read_anew_is_neither_lost_nor_repeated() -> None:
     log = CountingLog()
     rig = await calm(log)
@@ -286,6 +305,7 @@ async def test_what_is_read_anew_is_neither_lost_nor_repeated() -> None:
     assert rig.times == [1000 * (1 + n) for n in range(60)]
 
 
+@in_virtual_time
 async def test_what_is_foreign_is_neither_taken_nor_waited_for() -> None:
     log = CountingLog()
     rig = await calm(log)
@@ -295,6 +315,7 @@ async def test_what_is_foreign_is_neither_taken_nor_waited_for() -> None:
     assert rig.times == [1000 * (1 + n) for n in range(30) if n % PARTS != 1]
 
 
+@in_virtual_time
 async def test_a_topic_that_goes_while_the_log_is_asked_for_its_end_stops_nobody() -> None:
     """A look finds it beside the reading."""
 
@@ -322,6 +343,7 @@ async def test_a_topic_that_goes_while_the_log_is_asked_for_its_end_stops_nobody
     assert rig.positions == {A: 10}
 
 
+@in_virtual_time
 async def test_a_topic_that_goes_while_others_wait_for_it_holds_them_back_no_longer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

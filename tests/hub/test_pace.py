@@ -20,8 +20,8 @@ from gateway.hub.segment import Segment
 from gateway.model.position import NOTHING_READ
 from gateway.model.record import NewRecord, Record, TopicPartition
 from tests.hub.pacing import A_WRITE, Stream, simulate
+from tests.kit.waiting import PATIENCE
 
-PATIENCE = 10.0
 INTERVAL = 0.1
 
 

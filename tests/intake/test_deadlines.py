@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from gateway.intake.deadlines import Deadlines
+from tests.simulation.loop import in_virtual_time
 
 
+@in_virtual_time
 async def test_each_ends_when_its_own_time_is_up() -> None:
     deadlines = Deadlines(0.02)
     begun = asyncio.get_running_loop().time()

@@ -39,7 +39,7 @@ class HandClock:
         """Wait until the sleeps of others have moved the clock so far (ms)."""
         reached = asyncio.Event()
         self._awaited.append((time, reached))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await reached.wait()
 
 

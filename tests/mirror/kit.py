@@ -23,7 +23,7 @@ from tests.eventlog.kit import batches_of
 NAME = "name"
 TARGET = Stream("target", ("target",))
 URL = "http://feed.test/v2/stream/t"
-WAIT = 20.0
+WAIT = 60.0
 """Seconds until something that is sure to come counts as missing."""
 
 

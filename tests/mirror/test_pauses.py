@@ -56,7 +56,9 @@ async def test_the_pauses_begin_anew_after_something_was_stored(log: Log) -> Non
     assert pauses.slept == [1, 2, 1, 2]
 
 
-async def test_a_stop_while_appends_fail_does_not_wait_for_the_pause(log: Log) -> None:
+async def test_a_stop_while_appends_fail_does_not_wait_for_the_pause(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends by itself, and is not cut off after as long as a stop waits."""
+    monkeypatch.setattr(module, "CLOSE_SECONDS", 3600)
     log.failures = ["lose"] * 1000
     live = Live()
     resting, slept = asyncio.Event(), []
@@ -73,10 +75,8 @@ async def test_a_stop_while_appends_fail_does_not_wait_for_the_pause(log: Log) -
     live.send(message(0))
     async with asyncio.timeout(WAIT):
         await resting.wait()
-        begun = asyncio.get_running_loop().time()
         stop.set()
         await running
-    assert asyncio.get_running_loop().time() - begun < module.CLOSE_SECONDS / 2
     assert slept == [1]
     assert log.appends == []
 

@@ -14,7 +14,7 @@ from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.port import LogReader
 from gateway.model.record import NewRecord
 from gateway.routes import survey
-from tests.routes.kit import PATIENCE, STREAMS, Site, appears, event, running, stored
+from tests.routes.kit import STREAMS, Site, appears, event, running, stored
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -100,7 +100,7 @@ async def test_the_catalogue_is_there_without_the_log() -> None:
         assert response.status_code == 200
         assert response.json()["example"] == event(0)
         assert response.json()["newest"] == "2023-11-14T22:13:20.000Z"
-        assert time.monotonic() - begun < PATIENCE / 2
+        assert time.monotonic() - begun < 10
 
 
 class CountingLog(MemoryLog):
@@ -126,11 +126,12 @@ async def test_however_many_ask_the_log_is_asked_once_a_second() -> None:
         await appears(site, "page.create", 0)
         await site.get("/v2/streams")
         await asyncio.sleep(1.1)
-        before = log.asked
+        before, begun = log.asked, time.monotonic()
         answers = await asyncio.gather(*(site.get("/v2/streams") for _ in range(50)))
+        seconds = 1 + int((time.monotonic() - begun) / survey.INTERVAL)
         assert len({answer.content for answer in answers}) == 1
         # One question for where the partitions begin; nothing has moved, so nothing is read.
-        assert log.asked - before <= 2
+        assert log.asked - before <= 2 * seconds
 
 
 async def test_the_address_is_the_one_that_the_client_asked() -> None:

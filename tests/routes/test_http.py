@@ -142,7 +142,9 @@ async def test_whoever_leaves_before_the_request_is_whole_is_told(site: Site, pa
     assert b"before the request was complete" in received
 
 
-async def test_whoever_is_gone_is_noticed_soon(site: Site, name: str) -> None:
+async def test_whoever_is_gone_is_noticed_soon(site: Site, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Whoever was waited for as one that may still read would be here for longer than this test waits.
+    monkeypatch.setattr("gateway.server.stream.LINGER_SECONDS", 3600.0)
     sessions = site.gateway.streams.sessions
     await becomes(lambda: not sessions)
     for query in ("", "?limit=1"):
@@ -152,9 +154,7 @@ async def test_whoever_is_gone_is_noticed_soon(site: Site, name: str) -> None:
         await reader.readuntil(b"\n\n")
         assert len(sessions) == 1
         writer.close()
-        begun = asyncio.get_running_loop().time()
         await becomes(lambda: not sessions)
-        assert asyncio.get_running_loop().time() - begun < 5
 
 
 async def test_whoever_waits_long_for_an_answer_is_tried_meanwhile() -> None:

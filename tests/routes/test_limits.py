@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +14,7 @@ from gateway.limits.memory import MemoryLimiter
 from gateway.model.record import TopicPartition
 from tests.kit.waiting import becomes
 from tests.routes.intake import change, intake
-from tests.routes.kit import START, Site, running, stored
+from tests.routes.kit import START, Site, hold_time, running, stored
 
 PATH = "/v2/stream/page.edit"
 
@@ -92,8 +91,11 @@ async def test_who_has_not_paid_for_filters_gets_no_other() -> None:
                 assert unfiltered.status == 200
 
 
-async def test_new_streams_a_second() -> None:
+async def test_new_streams_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A busy machine may take so long to read a request that the second is refused already.
+    monkeypatch.setattr("gateway.routes.admission.READ_SECONDS", 3600.0)
     async with limited(limit_connects=0.2) as site:
+        hold_time(site)
         headers = from_address("198.51.100.1")
         for _ in range(2):
             assert (await site.client.head(PATH, headers=headers)).status_code == 200
@@ -131,6 +133,7 @@ async def test_networks_with_limits_of_their_own() -> None:
 async def test_events_a_second() -> None:
     async with intake(limit_intake=2.0, trusted_proxies=("127.0.0.1",)) as here:
         site = here.site
+        hold_time(site)
         headers = {**from_address("198.51.100.1"), "content-type": "application/json"}
         body = json.dumps([change(number) for number in range(20)])
         first = await site.client.post("/v1/events", content=body, headers=headers)
@@ -175,6 +178,7 @@ async def test_a_replay_is_slowed_and_lives() -> None:
 )
 async def test_a_refused_request_counts_too(method: str, path: str, status: int) -> None:
     async with limited(limit_connects=0.2, limit_requests=0.2, limit_intake=1.0) as site:
+        hold_time(site)
         headers = from_address("198.51.100.1")
         statuses = [(await site.client.request(method, path, headers=headers)).status_code for _ in range(4)]
         # What takes long to be read counts more, so that the second may be refused already.
@@ -198,6 +202,7 @@ async def test_a_request_that_takes_long_counts_more(monkeypatch: pytest.MonkeyP
     times = iter(range(1000))
     monkeypatch.setattr("gateway.routes.streams.time.thread_time", lambda: next(times) * 0.05)
     async with limited(limit_connects=1.0) as site:
+        hold_time(site)
         headers = from_address("198.51.100.1")
         statuses = [(await site.client.head(PATH, headers=headers)).status_code for _ in range(3)]
         assert statuses == [200, 429, 429]
@@ -207,8 +212,7 @@ async def test_a_filter_that_always_takes_too_much_ends_its_stream_and_is_refuse
     async with running(filter_max_steps=10) as site:
         site.put("one.page.edit", *[stored(number) for number in range(150)])
         path = f"{PATH}?since=2000-01-01&filter=event.all(name, name != 'x')"
-        async with asyncio.timeout(20):
-            response = await site.get(path)
+        response = await site.get(path)
         assert response.status_code == 200
         assert "event: error" in response.text
         assert "10 steps (filter_max_steps)" in response.text

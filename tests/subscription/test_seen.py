@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Collection, Mapping
 
 import pytest
@@ -20,6 +19,7 @@ from gateway.subscription import seen as seen_module
 from gateway.subscription import session as session_module
 from gateway.subscription.seen import Counting
 from tests.kit.waiting import becomes
+from tests.simulation.loop import in_virtual_time
 from tests.subscription.test_session import Site, event, numbers
 
 PARTITION = TopicPartition("t", 0)
@@ -132,16 +132,17 @@ async def test_who_has_seen_few_reads_few() -> None:
 
 
 @pytest.mark.long
+@in_virtual_time
 async def test_large_counts_come_one_after_the_other_and_small_ones_wait_for_none() -> None:
     log = WatchedLog([7] * 2000 + [8] * 3)
     log.pause = 0.001
     counting = Counting()
     large = [asyncio.create_task(counting.following(log, PARTITION, 7, 0, 2003, 1_000_000)) for _ in range(5)]
     await asyncio.sleep(0.02)
-    began = time.monotonic()
+    began = asyncio.get_running_loop().time()
     for _ in range(5):
         assert (await counting.following(log, PARTITION, 8, 2000, 2003, 3)).records == 3
-    assert time.monotonic() - began < 0.1
+    assert asyncio.get_running_loop().time() - began < 0.1
     assert not all(task.done() for task in large)
     log.most_readers = 0
     assert [found.records for found in await asyncio.gather(*large)] == [2000] * 5
@@ -149,20 +150,21 @@ async def test_large_counts_come_one_after_the_other_and_small_ones_wait_for_non
     assert log.readers == 0
 
 
+@in_virtual_time
 async def test_it_ends_in_time_with_what_was_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """The rest is sent again, rather than never."""
     monkeypatch.setattr(seen_module, "COUNT_SECONDS", 0.05)
     log = WatchedLog([7] * 5000)
     log.pause = 0.002
     counting = Counting()
-    began = time.monotonic()
+    began = asyncio.get_running_loop().time()
     found = await asyncio.gather(*(counting.following(log, PARTITION, 7, 0, 5000, 1_000_000) for _ in range(8)))
     counts = sorted(each.records for each in found)
     assert counts[0] >= PART
     assert PART < counts[-1] < 5000
     assert all(each.next_offset == each.records for each in found)
     assert await counting.preceding(log, PARTITION, 7, 4999, 0) < 5000
-    assert time.monotonic() - began < 5
+    assert asyncio.get_running_loop().time() - began < 5
     assert log.readers == 0
 
 

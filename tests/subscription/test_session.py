@@ -37,7 +37,7 @@ from tests.kit.frames import Frame
 from tests.kit.waiting import becomes
 from tests.subscription.client import FakeSink
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 class Site:

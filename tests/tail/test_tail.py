@@ -216,7 +216,7 @@ async def test_while_nothing_matches_a_terminal_says_of_how_many(monkeypatch: py
 
     headers = {"content-type": "text/event-stream", "event-gateway": "since, until, limit, filter, fields, canary"}
     server = Server(httpx.Response(200, headers=headers, content=body()))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await run(server, JsonLines(io.BytesIO()), screen, expression="event.n == 500")
     assert "live · 0 of 361 events match" in screen.text
     assert "1 of 400 events in " in screen.text

@@ -42,7 +42,7 @@ class Health:
         """One question, on a connection of its own."""
         asked = self._clock.now()
         try:
-            async with asyncio.timeout(STANDSTILL):
+            async with self._clock.timeout(STANDSTILL):
                 said = await self._exchange()
         except (OSError, TimeoutError) as error:
             said = repr(error).encode()
@@ -83,7 +83,7 @@ class Monitor:
 
     async def __aenter__(self) -> Self:
         self.clock.start()
-        async with asyncio.timeout(STANDSTILL):
+        async with self.clock.timeout(STANDSTILL):
             for client in self.clients:
                 await client.open()
                 await client.opened.wait()

@@ -136,13 +136,15 @@ class Force:
                     while await reader.read(BUFFER):
                         pass
 
-    async def follow(self, request: bytes, number: int, rest: float = 0.0) -> None:
-        """One request, whose answer is read for as long as it goes on, `rest` seconds after each part."""
+    async def follow(self, request: bytes, number: int, seconds: float | None = None) -> None:
+        """One request, whose answer is read for as long as it goes on, or for so long from its head on."""
         async with self.connection(number) as (reader, writer):
             writer.write(request)
             if await self.head(reader) == "200":
-                while await reader.read(BUFFER):  # noqa: ASYNC110
-                    await asyncio.sleep(rest)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(seconds):
+                        while await reader.read(BUFFER):  # noqa: ASYNC110
+                            await asyncio.sleep(0)
 
     async def head(self, reader: asyncio.StreamReader) -> str:
         """The status of what is answered, which is counted."""

@@ -12,6 +12,7 @@ import pytest
 from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.model.record import NewRecord
 from tests.attacks.force import Options
+from tests.attacks.monitor import HEAD_TIMEOUT
 from tests.attacks.plain import STREAM
 from tests.attacks.siege import ABOUT, DRAIN_TIME, REPORT_VARIABLE, SECONDS, Line, Siege, besieged, table
 from tests.end_to_end.account import write_report
@@ -34,7 +35,7 @@ SETTINGS: dict[str, Any] = {
     "block_cache_bytes": 4 * MEGABYTE,
     "replay_cache_bytes": 4 * MEGABYTE,
     "intake_queue_bytes": 16 * MEGABYTE,
-    "head_timeout": 1.0,
+    "head_timeout": HEAD_TIMEOUT,
     "keep_alive": 0.5,
     "write_timeout": 2,
     "waiting_connections": 300,

@@ -30,6 +30,7 @@ from loadtests.machine import (
 from loadtests.native import compiled
 
 START_SECONDS = 60
+ANSWER_SECONDS = 30
 STOP_SECONDS = 15
 STREAM = "load"
 PATH = f"/v2/stream/{STREAM}"
@@ -184,7 +185,7 @@ class Floor(Server):
 
 def get(port: int, path: str) -> tuple[int, str]:
     """The status of an answer, and its text where it is one that ends. Raises OSError."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.app import background
 from gateway.app.background import Background
+from tests.kit.waiting import PATIENCE
 
 
 async def test_a_part_that_breaks_off_is_begun_anew(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,7 +26,7 @@ async def test_a_part_that_breaks_off_is_begun_anew(monkeypatch: pytest.MonkeyPa
         await asyncio.Event().wait()
 
     task = asyncio.create_task(kept.keep("part", part))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await goes_on.wait()
     assert kept.ailing == {"part": "ZeroDivisionError"}
     task.cancel()

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
 TICK = 0.005
@@ -59,6 +60,27 @@ class Clock:
             self._waited = int(os.pread(self._counts, 100, 0).split()[1]) / 1e9
         at = self._loop.time()
         return Moment(at, self._waited + self._late + max(0.0, at - self._due))
+
+    @asynccontextmanager
+    async def timeout(self, seconds: float) -> AsyncIterator[None]:
+        """As `asyncio.timeout`, of the gateway's own seconds. Raises TimeoutError."""
+        begun = self.now()
+        async with asyncio.timeout(None) as bound:
+            timer: asyncio.TimerHandle
+
+            def look() -> None:
+                nonlocal timer
+                left = seconds - begun.until(self.now())
+                if left > 0:
+                    timer = self._loop.call_later(max(left, TICK), look)
+                else:
+                    bound.reschedule(self._loop.time())
+
+            timer = self._loop.call_later(seconds, look)
+            try:
+                yield
+            finally:
+                timer.cancel()
 
     def _set(self) -> None:
         self._due = self._loop.time() + TICK

@@ -12,10 +12,12 @@ import pytest
 from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.model.record import NewRecord
 from tests.attacks.force import Options
+from tests.attacks.monitor import HEAD_TIMEOUT
 from tests.attacks.plain import STREAM
 from tests.attacks.siege import ABOUT, DRAIN_TIME, REPORT_VARIABLE, SECONDS, Line, Siege, besieged, table
 from tests.end_to_end.account import write_report
 from tests.end_to_end.conftest import Serve, client, gateways, serve
+from tests.end_to_end.process import WAIT
 from tests.told import told
 
 __all__ = ["client", "gateways", "serve"]
@@ -33,7 +35,7 @@ SETTINGS: dict[str, Any] = {
     "block_cache_bytes": 4 * MEGABYTE,
     "replay_cache_bytes": 4 * MEGABYTE,
     "intake_queue_bytes": 16 * MEGABYTE,
-    "head_timeout": 1.0,
+    "head_timeout": HEAD_TIMEOUT,
     "keep_alive": 0.5,
     "write_timeout": 2,
     "waiting_connections": 300,
@@ -76,9 +78,12 @@ def lines(pytestconfig: pytest.Config) -> list[Line]:
 
 
 @pytest.fixture
-async def log(tmp_path: Path) -> AsyncIterator[SqliteLog]:
-    """The log of the gateway, written to beside it."""
-    log = SqliteLog(tmp_path / "events.db")
+async def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SqliteLog]:
+    """The log of the gateway, written to beside it. An attacker may hold the file while it waits for a core, to which
+    it lets everybody else go first."""
+    monkeypatch.setattr("gateway.eventlog.sqlite.worker.CALL_SECONDS", WAIT)
+    monkeypatch.setattr("gateway.eventlog.sqlite.log.OFFER_SECONDS", WAIT)
+    log = SqliteLog(tmp_path / "events.db", busy_timeout=WAIT)
     yield log
     await log.close()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from contextlib import suppress
 
 from gateway.model.record import NewRecord
 from tests.attacks.dear import FILTERS, SPENT, STORM, spending, texts
@@ -73,8 +72,6 @@ async def fuzz(force: Force) -> None:
 
     async def behave(number: int) -> None:
         target = stream(BOTH, filter=grammar.expression().encode(errors="replace"), since="1s")
-        with suppress(TimeoutError):
-            async with asyncio.timeout(0.5):
-                await force.follow(get(target), number)
+        await force.follow(get(target), number, seconds=0.5)
 
     await asyncio.gather(force.crowd(40, behave), _disturb(force, events))

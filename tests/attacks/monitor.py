@@ -23,6 +23,9 @@ STANDSTILL = 6.0
 """Whoever takes so long will not come; the test ends."""
 FILTER = "event.plain >= 0"
 HEALTH = b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n"
+GOOD = b"HTTP/1.1 200 "
+HEAD_TIMEOUT = 1.0
+"""What the gateways under attack are told to give a head."""
 
 Put = Callable[[bytes], Awaitable[None]]
 """Stores a value in the plain client's topic; returns once it is there to be read."""
@@ -42,21 +45,32 @@ class Health:
         """One question, on a connection of its own."""
         asked = self._clock.now()
         try:
-            async with asyncio.timeout(STANDSTILL):
+            async with self._clock.timeout(STANDSTILL):
                 said = await self._exchange()
         except (OSError, TimeoutError) as error:
             said = repr(error).encode()
         self.took.append(asked.until(self._clock.now()))
-        if not said.startswith(b"HTTP/1.1 200 "):
+        if not said.startswith(GOOD):
             self.failed.append(said[:200].decode(errors="replace") or "closed without an answer")
 
     async def _exchange(self) -> bytes:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
-        try:
-            writer.write(HEALTH)
-            return await reader.read()
-        finally:
-            writer.transport.abort()
+        loop = asyncio.get_running_loop()
+        while True:
+            begun = loop.time()
+            reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+            try:
+                writer.write(HEALTH)
+                held_up = loop.time() - begun > HEAD_TIMEOUT / 2
+                said = await reader.read()
+            except ConnectionError:
+                if not held_up:
+                    raise
+                said = b""
+            finally:
+                writer.transport.abort()
+            # Whoever connects and says nothing for so long is let go, also where it is this loop that stood.
+            if not held_up or said.startswith(GOOD):
+                return said
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -83,7 +97,7 @@ class Monitor:
 
     async def __aenter__(self) -> Self:
         self.clock.start()
-        async with asyncio.timeout(STANDSTILL):
+        async with self.clock.timeout(STANDSTILL):
             for client in self.clients:
                 await client.open()
                 await client.opened.wait()

@@ -93,9 +93,8 @@ async def first(force: Force) -> None:
 
     async def follow(name: str, number: int) -> None:
         await asyncio.sleep(force.random.random() / 4)
-        with suppress(TimeoutError, ConnectionError):
-            async with asyncio.timeout(0.9):
-                await force.follow(get(stream(name, since=1)), number)
+        with suppress(ConnectionError):
+            await force.follow(get(stream(name, since=1)), number, seconds=0.9)
 
     async def write(name: str, partition: int, after: float) -> None:
         await asyncio.sleep(after)

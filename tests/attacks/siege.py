@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +16,7 @@ from tests.attacks.force import Attack, Options
 from tests.attacks.monitor import Monitor, Put, percentile
 from tests.columns import columns
 from tests.effort import lasting
-from tests.end_to_end.process import GatewayProcess
+from tests.end_to_end.process import GatewayProcess, eventually
 
 SECONDS = lasting(3, 30)
 """How long an attack lasts."""
@@ -100,9 +102,15 @@ class Siege:
         long, or any party was answered what nobody is."""
         self.memory = most_memory(self.gateway.pid)
         begun = self.monitor.clock.now()
+        pid = self.gateway.pid
         self.gateway.terminate()
-        status = await self.gateway.ended()
+
+        async def over() -> bool:
+            return has_ended(pid)
+
+        await eventually(over, f"{self._name}: the end of the gateway")
         self.stop_seconds = begun.until(self.monitor.clock.now())
+        status = await self.gateway.ended()
         if self._attack is not None:
             self.counted = await self._attack.end()
         assert status == 0, f"{self._name}: the gateway ended with {status}"
@@ -146,7 +154,8 @@ async def besieged(
             siege = Siege(name, gateway, monitor, None)
             await monitor.endure(CALM)
             if attack is not None:
-                party = await Attack.begin(*attack)
+                module, called, options = attack
+                party = await Attack.begin(module, called, replace(options, pid=gateway.pid))
             siege = Siege(name, gateway, monitor, party)
             yield siege
             if party is not None:
@@ -165,6 +174,11 @@ async def besieged(
             lines.append(siege.line(broke))
         if party is not None:
             await party.clear_up()
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process has. Its status is left to others: until one takes it, the system knows how long it waited."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def most_memory(pid: int) -> int:

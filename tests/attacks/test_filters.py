@@ -18,9 +18,8 @@ STREAMS = 200
 
 @pytest.mark.parametrize("kind", FILTERS)
 async def test_the_dearest_filters(assault: Assault, kind: str) -> None:
-    siege = await assault(
-        f"{STREAMS} streams of the dearest filters: {kind}", "filters", "dear", EVERYBODY, kind=kind, count=STREAMS
-    )
+    name = f"{STREAMS} streams of the dearest filters: {kind}"
+    siege = await assault(name, "filters", "dear", EVERYBODY, kind=kind, count=STREAMS, awaited="200 400")
     assert siege.counted["200"] + siege.counted["400"]
 
 
@@ -35,5 +34,5 @@ async def test_filters_that_run_out_of_steps(assault: Assault) -> None:
 @pytest.mark.parametrize("limits", [True, False])
 async def test_a_storm_of_expressions(assault: Assault, limits: bool) -> None:
     name = "a storm of new expressions, " + ("with limits" if limits else "without limits")
-    siege = await assault(name, "filters", "storm", {} if limits else EVERYBODY, count=20)
+    siege = await assault(name, "filters", "storm", {} if limits else EVERYBODY, count=20, awaited="400")
     assert siege.counted["400"]

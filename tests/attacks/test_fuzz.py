@@ -24,5 +24,6 @@ TRIED = {"filters": "200", "requests": "inputs", "records": "records"}
 
 @pytest.mark.parametrize("module", TRIED)
 async def test_fuzz(assault: Assault, module: str) -> None:
-    siege = await assault(f"random {module}, seed {SEED}", module, "fuzz", EVERYBODY, seconds=2 * SECONDS, seed=SEED)
-    assert siege.counted[TRIED[module]]
+    name, tried = f"random {module}, seed {SEED}", TRIED[module]
+    siege = await assault(name, module, "fuzz", EVERYBODY, seconds=2 * SECONDS, seed=SEED, awaited=tried)
+    assert siege.counted[tried]

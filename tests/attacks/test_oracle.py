@@ -12,20 +12,32 @@ import pytest
 from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.model.record import NewRecord
 from tests.attacks.conftest import SETTINGS
-from tests.attacks.monitor import Monitor
+from tests.attacks.monitor import EVENT_SECONDS, PERIOD, Monitor
 from tests.attacks.plain import STREAM, PlainClient
 from tests.attacks.siege import Line, besieged, table
 from tests.end_to_end.conftest import Serve
-from tests.end_to_end.process import GatewayProcess
+from tests.end_to_end.process import GatewayProcess, eventually
+from tests.speed import MOST
 
 pytestmark = pytest.mark.end_to_end
 
 STANDS = 1.6
-"""Seconds."""
+"""Seconds: more than the slowest machine is given for the health."""
+SEVERAL = 20
+"""Events."""
 
 
 async def _put(log: SqliteLog, value: bytes) -> None:
     await log.append(STREAM, [NewRecord(value, partition=0)])
+
+
+async def several(monitor: Monitor) -> None:
+    """Wait for events, however long the log takes for each."""
+
+    async def come() -> bool:
+        return monitor.events > SEVERAL
+
+    await eventually(come, "several events")
 
 
 @pytest.fixture
@@ -38,9 +50,10 @@ async def test_a_gateway_that_nobody_attacks_is_held_good(served: GatewayProcess
     told: list[Line] = []
     async with besieged("nothing", served, lambda value: _put(log, value), told) as siege:
         await siege.monitor.endure(1)
+        await several(siege.monitor)
     [line] = told
-    assert line.events > 20
-    assert 0 < line.delay < 1
+    assert line.events > SEVERAL
+    assert 0 < line.delay <= EVENT_SECONDS * MOST
     assert not line.broke
     assert len(table(told)) == 3
 
@@ -50,10 +63,14 @@ async def test_a_gateway_that_stands_still_is_not(served: GatewayProcess, log: S
 
     async def stop_it() -> None:
         async with besieged("it stops", served, lambda value: _put(log, value), told) as siege:
+            monitor = siege.monitor
             served.signal_group(signal.SIGSTOP)
-            await asyncio.sleep(STANDS)
+            begun = monitor.clock.now()
+            # Not of the wall: what this loop, or the log, is late is not held against the gateway.
+            while min(begun.until(monitor.clock.now()), max(monitor.delays, default=0.0)) < STANDS:  # noqa: ASYNC110
+                await asyncio.sleep(PERIOD)
             served.signal_group(signal.SIGCONT)
-            await siege.monitor.endure(0.3)
+            await monitor.endure(0.3)
 
     with pytest.raises(AssertionError, match="took"):
         await stop_it()
@@ -74,7 +91,7 @@ async def test_the_lateness_of_the_test_itself_is_not_held_against_it(served: Ga
 
 async def test_what_is_lost_repeated_or_cut_is_told(served: GatewayProcess, log: SqliteLog) -> None:
     async with Monitor(served, lambda value: _put(log, value)) as monitor:
-        await monitor.endure(0.3)
+        await several(monitor)
         await monitor.stop()
         client: PlainClient = monitor.clients[0]
         monitor.judge()

@@ -19,12 +19,13 @@ ATTACKS = {
 
 @pytest.mark.parametrize("attack", ATTACKS)
 async def test_records(assault: Assault, attack: str) -> None:
-    siege = await assault(ATTACKS[attack], "records", attack)
+    siege = await assault(ATTACKS[attack], "records", attack, awaited="records")
     assert siege.counted["records"]
 
 
 async def test_a_flood_of_bad_records(assault: Assault) -> None:
-    siege = await assault(f"{BAD:,} bad records at once, again and again", "records", "flood", count=BAD)
+    name = f"{BAD:,} bad records at once, again and again"
+    siege = await assault(name, "records", "flood", count=BAD, awaited="records")
     assert siege.counted["records"]
     lines = siege.gateway.errors.count("\n")
     assert lines < 200, f"{lines} lines in the log"

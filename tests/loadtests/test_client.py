@@ -18,7 +18,7 @@ from tests.loadtests.test_reader import HEAD, chunked, frame
 
 pytestmark = needs_compiler
 
-WAIT = 30.0
+WAIT = 60.0
 
 
 @contextmanager

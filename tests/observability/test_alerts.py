@@ -243,7 +243,7 @@ def test_what_an_alert_counts_is_told_before_there_is_any() -> None:
     """For Prometheus a series that begins with 1 has not increased."""
     program = "from gateway.observability import telemetry; print(telemetry.exposition().decode())"
     fresh = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
     ).stdout
     for rule in rules():
         for name in re.findall(r"increase\((\w+)", rule["expr"]):

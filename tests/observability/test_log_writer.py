@@ -11,8 +11,7 @@ import pytest
 
 from gateway.observability import log_writer
 from gateway.observability.log_writer import LINE_BYTES, QUEUE_BYTES, QUEUE_LINES, WRITE_BYTES, LineStream, LineWriter
-
-PATIENCE = 10.0
+from tests.kit.waiting import PATIENCE
 
 
 class Reader:
@@ -98,7 +97,8 @@ def test_a_notice_that_is_lost_is_told_again_with_what_was_lost_after_it(monkeyp
     assert sum(dropped) == 2
 
 
-def test_a_reader_that_is_gone_costs_no_time() -> None:
+def test_a_reader_that_is_gone_costs_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_writer, "RETRY_SECONDS", 60.0)
     tries = []
 
     def write(_: int, data: memoryview) -> int:

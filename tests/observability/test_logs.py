@@ -16,6 +16,7 @@ import pytest
 
 from gateway.observability.logs import STATEMENT_LINES, JsonFormatter, Output, TextFormatter, configure_logging
 from gateway.times import read_time
+from tests.kit.waiting import PATIENCE
 
 CONTROLS = tuple(map(chr, (*range(32), *range(127, 160), 0x2028, 0x2029)))
 
@@ -102,7 +103,7 @@ def configured(**settings: Any) -> Iterator[tuple[Output, Callable[[], str]]]:
     output = configure_logging(settings.get("log_format", "text"), settings.get("log_level", "info"), writing)
 
     def written() -> str:
-        output.flush()
+        output.flush(PATIENCE)
         os.set_blocking(reading, False)
         try:
             return os.read(reading, 1 << 20).decode()
@@ -148,7 +149,7 @@ def test_the_last_words_need_no_lock_of_the_log(form: str) -> None:
         with output.handler.lock or nullcontext():
             thread = threading.Thread(target=output.last_words, args=("it ends", "here:\n  a.py:1 f"))
             thread.start()
-            thread.join(10)
+            thread.join(PATIENCE)
             assert not thread.is_alive()
         text = written()
     assert "it ends" in text

@@ -24,6 +24,7 @@ from gateway.observability import opentelemetry as adapter
 from gateway.observability.opentelemetry import OpenTelemetryTracer, exporter
 from gateway.observability.tracing import NO_SPAN
 from gateway.settings.configuration import load_settings
+from tests.kit.waiting import PATIENCE
 from tests.observability.collector import collecting
 from tests.routes.intake import Log, change, intake, text
 from tests.routes.kit import running
@@ -243,7 +244,10 @@ async def test_a_client_that_goes_away_ends_its_span(traced: Traced) -> None:
     assert [span.name for span in gone] == ["POST /v1/events"]
 
 
-async def test_traces_come_to_a_collector() -> None:
+async def test_traces_come_to_a_collector(monkeypatch: pytest.MonkeyPatch) -> None:
+    # However long the collector's thread waits for a core.
+    for name in ("EXPORT_SECONDS", "CLOSE_SECONDS"):
+        monkeypatch.setattr(adapter, name, PATIENCE)
     with collecting() as collector:
         async with intake(tracing=collector.url) as site:
             assert (await site.post(change(), traceparent=GIVEN)).status_code == 201
@@ -276,6 +280,8 @@ async def test_an_absent_collector_costs_one_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(adapter, "EXPORT_SECONDS", 0.5)
+    # All are tried before it ends, and none after that.
+    monkeypatch.setattr(adapter, "CLOSE_SECONDS", PATIENCE)
     tracer = OpenTelemetryTracer(exporter(f"http://127.0.0.1:{free_port()}"), 1.0)
     complaints = Complaints()
     logging.getLogger("opentelemetry").addHandler(complaints)

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -85,13 +86,23 @@ class Running:
         deadline = time.monotonic() + READY
         while True:
             try:
-                if httpx.get(f"{self.address}/readyz").status_code == 200:
+                if self.get("/readyz").status_code == 200:
                     return
             except httpx.TransportError:
                 pass
             assert self._process.poll() is None, self.errors
             assert time.monotonic() < deadline, self.errors
             time.sleep(0.05)
+
+    def get(self, path: str, **more: Any) -> httpx.Response:
+        """One request, whose answer may take its time."""
+        return httpx.get(self.address + path, timeout=WAIT, **more)
+
+    def becomes_healthy(self) -> None:
+        """Wait until the health check is passed: it waits for no more than two seconds itself."""
+        deadline = time.monotonic() + WAIT
+        while self.check_health() != 0:
+            assert time.monotonic() < deadline, self.errors
 
     def check_health(self) -> int:
         """The status of the image's health check."""
@@ -194,9 +205,9 @@ def test_a_folder_is_made_to_begin_with(installed: Path, folder: Path, running: 
     server = Running(installed, folder, "serve")
     running.append(server)
     server.ready()
-    event = httpx.get(f"{server.address}/v2/schemas/wiki/change/1.0.0").json()["examples"][0]
+    event = server.get("/v2/schemas/wiki/change/1.0.0").json()["examples"][0]
     event["meta"]["stream"] = "wiki.change"
-    assert httpx.post(f"{server.address}/v1/events", json=event).status_code == 201
+    assert httpx.post(f"{server.address}/v1/events", json=event, timeout=WAIT).status_code == 201
     tail = call(
         installed, folder, "tail", "wiki.change", "--server", server.address, "--since", "2000-01-01", "--limit", "1"
     )
@@ -208,11 +219,11 @@ def test_the_demo_runs_anywhere(installed: Path, folder: Path, running: list[Run
     demo = Running(installed, folder, "demo")
     running.append(demo)
     demo.ready()
-    page = httpx.get(demo.address, headers={"accept": "text/html"})
+    page = demo.get("/", headers={"accept": "text/html"})
     assert page.status_code == 200
     scripts = re.findall(r'src="([^"]+\.js)"', page.text)
     assert scripts
-    assert all(httpx.get(f"{demo.address}/{script.lstrip('/')}").status_code == 200 for script in scripts)
+    assert all(demo.get(f"/{script.lstrip('/')}").status_code == 200 for script in scripts)
     assert call(installed, folder, "tail", "wiki.change", "--server", demo.address, "--limit", "2").returncode == 0
     assert demo.stop() == 0
 
@@ -228,8 +239,9 @@ def test_it_is_healthy_writes_to_its_volume_alone_and_drains(
     server = Running(installed, folder, "serve", GATEWAY_LOG=log, PYTHONPATH=str(tmp_path / "hook"))
     running.append(server)
     server.ready()
-    assert server.check_health() == 0
-    with httpx.stream("GET", f"{server.address}/v2/stream/wiki.change") as response:
+    server.becomes_healthy()
+    # The drain takes as long as httpx waits for the next bytes by itself.
+    with httpx.stream("GET", f"{server.address}/v2/stream/wiki.change", timeout=WAIT) as response:
         lines = response.iter_lines()
         assert next(lines).startswith(":")
         server._process.send_signal(signal.SIGTERM)

@@ -9,8 +9,10 @@ from gateway.catalog.stream import Stream
 from gateway.definitions import Definitions
 from gateway.process.processing import Declared
 from gateway.schemas.repository import SchemaRepository
+from tests.kit.waiting import PATIENCE
 
-PATIENCE = 10.0
+__all__ = ["GAUGE", "KEY", "PATIENCE", "declared", "definitions", "no_rows"]
+
 KEY = ("gateway_events_sent", "gateway_events_sent_total", ())
 GAUGE = ("gateway_streams", "gateway_streams", ())
 

@@ -26,9 +26,11 @@ from gateway.times import iso_time
 from tests.derive import oracle
 from tests.derive.events import SOURCE
 from tests.derive.test_run import LATE, PASS, SCHEMAS, START, WINDOW, event, runner, running, stored, until
-from tests.end_to_end.process import eventually
+from tests.end_to_end.process import WAIT, eventually
 
 PARTITIONS = 4
+BROKEN_SECONDS = 20.0
+"""Where a bug is planted, some rows may never come."""
 
 
 @pytest.fixture(autouse=True)
@@ -116,8 +118,8 @@ def partition_of(key: str) -> int:
     return zlib.crc32(key.encode()) % PARTITIONS
 
 
-async def differences(folder: Path, seed: int) -> tuple[Counter[Any], Counter[Any]]:
-    """Rows that are missing, and rows that are too many."""
+async def differences(folder: Path, seed: int, seconds: float = WAIT) -> tuple[Counter[Any], Counter[Any]]:
+    """Rows that are missing after so long, and rows that are too many."""
     chance, log = random.Random(seed), MemoryLog(spans_hosts=True)
     catalog = catalog_of(folder, WINDOW)
     await log.create(SOURCE, PARTITIONS)
@@ -159,7 +161,7 @@ async def differences(folder: Path, seed: int) -> tuple[Counter[Any], Counter[An
         return not wanted - await found()
 
     with suppress(AssertionError):
-        await eventually(are_all_there, "all rows", 20)
+        await eventually(are_all_there, "all rows", seconds)
     await asyncio.sleep(0.05)
     rows = await found()
     for one_process in processes:
@@ -187,7 +189,7 @@ async def test_without_the_fence_rows_would_be_repeated(tmp_path: Path, monkeypa
     monkeypatch.setattr(MemoryWriter, "append", append)
     repeated = Counter[Any]()
     for seed in range(8):
-        repeated += (await differences(tmp_path, seed))[1]
+        repeated += (await differences(tmp_path, seed, BROKEN_SECONDS))[1]
     assert repeated
 
 
@@ -203,7 +205,7 @@ async def test_a_lane_that_begins_without_its_position_would_repeat_rows(
     monkeypatch.setattr(Runner, "_position", position)
     repeated = Counter[Any]()
     for seed in range(4):
-        repeated += (await differences(tmp_path, seed))[1]
+        repeated += (await differences(tmp_path, seed, BROKEN_SECONDS))[1]
     assert repeated
 
 
@@ -218,12 +220,12 @@ async def test_processes_divide_the_lanes_and_one_that_stays_has_them_all(tmp_pa
     async def alone() -> bool:
         return len(first.processing.doing) == PARTITIONS
 
-    await eventually(shared, "two lanes each", 5)
+    await eventually(shared, "two lanes each")
     assert not first.processing.doing & second.processing.doing
     second.pause()
-    await eventually(alone, "all lanes", 5)
+    await eventually(alone, "all lanes")
     second.go_on()
-    await eventually(shared, "two lanes each", 5)
+    await eventually(shared, "two lanes each")
     await first.kill()
     await second.kill()
 
@@ -236,7 +238,7 @@ async def test_on_one_host_a_stream_is_one_piece(tmp_path: Path) -> None:
     async def begun() -> bool:
         return first.processing.doing == {"derive a"}
 
-    await eventually(begun, "the stream", 5)
+    await eventually(begun, "the stream")
     await first.kill()
 
 
@@ -254,7 +256,7 @@ async def test_new_partitions_get_lanes_and_a_lane_keeps_to_its_own(tmp_path: Pa
     async def planned() -> bool:
         return len(first.processing.doing) == LANES
 
-    await eventually(planned, "the lanes", 5)
+    await eventually(planned, "the lanes")
     # Those that a lane has already are seen at its next look.
     await first.kill()
     second = Process(log, catalog)

@@ -10,7 +10,7 @@ import pytest
 from gateway.eventlog.assignment import Claims
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.process.pieces import Piece, Pieces
-from tests.kit.waiting import becomes
+from tests.kit.waiting import PATIENCE, becomes
 
 
 class Rounds:
@@ -75,7 +75,7 @@ async def test_what_is_taken_back_is_put_down_whether_it_was_begun_or_not(begun:
         await becomes(lambda: pieces.doing == {"a", "b"})
     # The process may take notice of this round and the one before together.
     rounds.round("a")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await rounds.released.wait()
     assert rounds.held == pieces.doing == {"a"}
     stop.set()

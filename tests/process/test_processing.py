@@ -24,7 +24,7 @@ from gateway.observability import telemetry
 from gateway.process.processing import Declared, Processing
 from gateway.settings.configuration import configure
 from gateway.settings.table import Settings
-from tests.end_to_end.process import eventually
+from tests.end_to_end.process import WAIT, eventually
 
 SCHEMAS = Path(__file__).parents[2] / "config" / "schemas"
 START = """
@@ -94,7 +94,7 @@ async def running(log: MemoryLog, declared: Declared) -> AsyncIterator[Processin
         yield processing
     finally:
         stop.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT):
             await task
 
 
@@ -117,7 +117,7 @@ async def come(log: MemoryLog, topic: str, expected: list[int]) -> None:
     async def there() -> bool:
         return await numbers_in(log, topic) == expected
 
-    await eventually(there, f"{expected} in {topic}", 10)
+    await eventually(there, f"{expected} in {topic}")
 
 
 def counted(name: str, stream: str) -> float:
@@ -136,7 +136,7 @@ async def test_streams_and_rules_run_and_go_on_where_they_were(log: KeptLog, pla
     async with running(log, declared):
         await come(log, "double", [2, 4, 6])
         # A new rule begins with what comes after its first start.
-        await eventually(lambda: ends_with(log, "copied", 6), "the rule", 10)
+        await eventually(lambda: ends_with(log, "copied", 6), "the rule")
     assert counted("gateway_derive_rows_total", "double") == before + 3
 
 
@@ -186,7 +186,7 @@ async def test_pauses_grow_and_are_bounded(log: KeptLog, place: Place, monkeypat
     monkeypatch.setattr(telemetry, "derive_halted", halted)
     declared = place.declared(BROKEN)
     processing = Processing(Settings(), log)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT):
         await keep.keep_deriving(
             Work(declared.derived[0]), declared.definitions, log, DEFAULT_BOUNDS, processing.clock, stop
         )
@@ -200,13 +200,17 @@ async def test_of_two_gateways_one_works_and_the_other_takes_over(log: KeptLog, 
     pieces = {"derive double", "rule copy"}
     async with running(log, declared) as second:
         async with running(log, declared) as first:
-            await eventually(lambda: are_done(pieces, first, second), "the work is divided", 10)
-            assert not first.doing & second.doing
-            assert [len(first.doing), len(second.doing)] == [1, 1]
+
+            async def divided() -> bool:
+                # The first to come has both until the other is there.
+                return [len(first.doing), len(second.doing)] == [1, 1]
+
+            await eventually(divided, "the work is divided")
+            assert first.doing | second.doing == pieces
             await put(log, 1)
             await come(log, "double", [2])
             await come(log, "copied", [2])
-        await eventually(lambda: are_done(pieces, second), "the other has all", 10)
+        await eventually(lambda: are_done(pieces, second), "the other has all")
         await put(log, 2)
         await come(log, "double", [2, 4])
         await come(log, "copied", [2, 4])
@@ -251,10 +255,10 @@ async def test_what_can_do_no_more_is_left_until_it_changes(log: KeptLog, place:
 
     processing, stop = Processing(Settings(), log, derive=derive), asyncio.Event()
     task = asyncio.create_task(processing.run(place.declared(DOUBLE.format(factor=2)), stop))
-    await eventually(lambda: has_begun(begun, 1), "the first", 10)
+    await eventually(lambda: has_begun(begun, 1), "the first")
     for factor in (2, 2, 3):
         await processing.take(place.declared(DOUBLE.format(factor=factor)))
-    await eventually(lambda: has_begun(begun, 2), "the second", 10)
+    await eventually(lambda: has_begun(begun, 2), "the second")
     stop.set()
     await task
     assert begun == ["derive double", "derive double"]
@@ -360,5 +364,5 @@ async def test_a_rule_that_a_reload_changes_loses_and_repeats_nothing(log: KeptL
         async def are_there() -> bool:
             return len(await numbers_in(log, "copied")) >= len(expected)
 
-        await eventually(are_there, "all copies", 10)
+        await eventually(are_there, "all copies")
     assert sorted(await numbers_in(log, "copied")) == expected

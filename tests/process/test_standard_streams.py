@@ -14,7 +14,7 @@ import pytest
 
 from gateway.process.standard_streams import Descriptor, OutputFailed, text_stream, watch_reader
 
-WAIT = 20.0
+WAIT = 60.0
 
 
 @pytest.fixture

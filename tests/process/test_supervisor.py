@@ -124,7 +124,7 @@ def answering(line: Connection, *statuses: str, late: int = 0) -> tuple[threadin
 
 @pytest.mark.long
 def test_every_worker_gets_the_same_and_the_answer_tells_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor_module, "RELOAD_WAIT", 0.5)
+    monkeypatch.setattr(supervisor_module, "RELOAD_WAIT", 3.0)
     supervisor = Supervised(definitions("new"), 4)
     lines = supervisor.lines
     # The third hangs; the fourth answers a question that was asked before.

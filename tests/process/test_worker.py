@@ -12,8 +12,9 @@ from typing import Any, cast
 import pytest
 
 from gateway.process import supervisor as supervisor_module
+from gateway.process.supervisor import STOP_SECONDS
 from gateway.process.worker import Worker
-from tests.process.kit import definitions
+from tests.process.kit import PATIENCE, definitions
 from tests.process.test_supervisor import Supervised
 
 
@@ -74,7 +75,7 @@ def test_a_worker_has_ended_though_somebody_else_has_taken_its_status() -> None:
 def test_a_look_leaves_the_status_to_whom_it_belongs() -> None:
     pid = started("/bin/false")
     worker, _ = worker_of(pid)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         assert time.monotonic() < deadline
     assert not worker.has_ended, "multiprocessing is to say how it has ended"
@@ -90,7 +91,7 @@ def test_a_stop_waits_for_no_status_that_is_lost() -> None:
     supervisor._signals.append(signal.SIGTERM)
     begun = time.monotonic()
     assert supervisor._stop() == 0
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < STOP_SECONDS
     assert lost.signals == []
 
 

@@ -83,6 +83,8 @@ class Feed:
         self.path = path
         self.log = SqliteLog(path)
         self.number = 0
+        self.filled = 0
+        """Up to when the past reaches in which every second has its events, in milliseconds since the epoch."""
         self._sample = WikiSample(7, int(time.time() * 1000) - 1000 * HISTORY // RATE)
 
     async def fill(self) -> None:
@@ -100,6 +102,7 @@ class Feed:
             for number in range(80)
         ]
         await self.log.append("late", late)
+        self.filled = now
 
     async def run(self) -> None:
         """Write until cancelled."""
@@ -192,8 +195,10 @@ class Explorer:
         self._forgiven.append(words)
 
     async def open(self, query: str = "") -> None:
-        """Open the page at a view, and wait until events are shown."""
+        """Open the page at a view, and wait until events are shown, in their columns: these wait for the schema, for
+        which the events do not."""
         await self.page.goto(f"{self.address}/{query}")
+        await self.page.locator(".head .cell").first.wait_for(state="attached")
         await self.rows.first.wait_for()
 
     @property

@@ -81,7 +81,7 @@ class Feed:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.log = SqliteLog(path)
+        self.log = SqliteLog(path, busy_timeout=WAIT)
         self.number = 0
         self.filled = 0
         """Up to when the past reaches in which every second has its events, in milliseconds since the epoch."""

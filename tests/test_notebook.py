@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from gateway.catalog.stream import Stream
+from tests.end_to_end.process import WAIT
 from tests.routes.kit import running, stored
 
 NOTEBOOK = Path(__file__).parent.parent / "docs" / "streams.ipynb"
@@ -62,7 +63,7 @@ async def test_every_cell_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         site.put("wiki.change", *(stored(n, before + n, wiki=wikis[n % 4], title="x,y") for n in range(40)))
         monkeypatch.setenv("GATEWAY_SERVER", f"http://127.0.0.1:{site.port}")
         monkeypatch.setenv("NOTEBOOK_EVENTS", "40")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(WAIT):
             names = await asyncio.to_thread(run, cells, shown)
     assert sum(names["counted"]["counts"]) == 40
     assert names["table"] == [("<b>", 10), ("dewiki", 10), ("enwiki", 20)]

@@ -35,6 +35,7 @@ from gateway.routes.admission import COUNTED_APART, MOST_PARAMETERS, UNCOUNTED
 from gateway.routes.rates import RateRoutes
 from gateway.server.connections import ConnectionBounds
 from tests.description.kit import Record, operations
+from tests.end_to_end.process import WAIT
 from tests.routes.intake import IntakeSite, Log, bare, change, intake
 from tests.routes.kit import PATIENCE, position, running
 from tests.routes.tokens import bearer, serving
@@ -240,14 +241,17 @@ async def counts_answer(site: IntakeSite, record: Record, monkeypatch: pytest.Mo
 
 
 @pytest.mark.long
-async def test_what_a_trial_answers_is_described() -> None:
+async def test_what_a_trial_answers_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    # How long a trial may take is no matter here, and its process may begin late where all cores are busy.
+    monkeypatch.setattr("gateway.derive.trials.SECONDS", WAIT)
+    monkeypatch.setattr("gateway.derive.trials.READ_SECONDS", WAIT)
     async with running(derive_trials="public") as site:
         document = (await site.get("/openapi.json")).json()
         (operation,) = [item for path, _, item in operations(document) if path == "/explorer/trial"]
         found = operation["responses"]["200"]["content"]["application/json"]["schema"]
         site.put("wide", NewRecord(b'{"meta": {"dt": "2026-01-01T00:00:00Z"}}'), NewRecord(b"{"))
-        wrong = await site.client.post("/explorer/trial", content=b"mine: {}")
-        right = await site.client.post("/explorer/trial", content=b"mine: {derive: {from: [wide]}}")
+        wrong = await site.client.post("/explorer/trial", content=b"mine: {}", timeout=2 * WAIT)
+        right = await site.client.post("/explorer/trial", content=b"mine: {derive: {from: [wide]}}", timeout=2 * WAIT)
         assert right.json()["counts"]["records"] == 2
         for answer in (wrong, right):
             jsonschema_rs.validator_for(found).validate(answer.json())

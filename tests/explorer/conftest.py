@@ -12,7 +12,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
 from tests.conftest import absent
-from tests.end_to_end.process import GatewayProcess, configuration, eventually
+from tests.end_to_end.process import WAIT, GatewayProcess, configuration, eventually
 from tests.explorer.kit import LAUNCH, PATIENT, STREAMS, Explorer, Feed
 from tests.told import told
 
@@ -36,15 +36,19 @@ def figures(pytestconfig: pytest.Config) -> list[str]:
 
 @pytest_asyncio.fixture(loop_scope="package", scope="package")
 async def feed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Feed]:
-    """A hundred events a second."""
-    feed = Feed(tmp_path_factory.mktemp("explorer-log") / "events.db")
-    await feed.fill()
-    running = asyncio.create_task(feed.run())
-    yield feed
-    running.cancel()
-    with suppress(asyncio.CancelledError):
-        await running
-    await feed.log.close()
+    """A hundred events a second. Where the machine stands still it waits: a call that ends in time may have stored its
+    events, and would be the end of the feed, or store them twice."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gateway.eventlog.sqlite.log.OFFER_SECONDS", WAIT)
+        patch.setattr("gateway.eventlog.sqlite.worker.CALL_SECONDS", WAIT)
+        feed = Feed(tmp_path_factory.mktemp("explorer-log") / "events.db")
+        await feed.fill()
+        running = asyncio.create_task(feed.run())
+        yield feed
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+        await feed.log.close()
 
 
 @pytest_asyncio.fixture(loop_scope="package", scope="package")

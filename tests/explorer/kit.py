@@ -92,7 +92,7 @@ class Feed:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.log = SqliteLog(path)
+        self.log = SqliteLog(path, busy_timeout=WAIT)
         self.number = 0
         self.filled = 0
         """When the two minutes were over that were there at first, in milliseconds. Each second of them has as many
@@ -115,6 +115,7 @@ class Feed:
             for number in range(80)
         ]
         await self.log.append("late", late)
+        self.filled = now
 
     async def run(self) -> None:
         """Write until cancelled."""

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Page, expect
 
-from tests.end_to_end.process import GatewayProcess, configuration
+from tests.end_to_end.process import GatewayProcess, configuration, eventually
 from tests.explorer.kit import ARTEFACTS, STREAMS, Explorer, Feed
 from tests.explorer.test_looks import LOOKS, scan
 
@@ -42,6 +42,10 @@ DERIVED: dict[str, dict[str, Any]] = {
         },
     },
 }
+OWN_STREAM = {"strange": {"description": "What a test of these alone writes."}}
+ANSWER = re.compile(r"^[\d,]+ rows? of [\d,]+ records(; the records took more than .+)?$")
+"""That of a trial. On a slow machine the records take more than they may; then it says so."""
+TRIES = 4
 WRONG = """my.stream:
   schema_title: my/stream
   derive:
@@ -55,7 +59,8 @@ MISSPELT = WRONG.replace("wiki.chang]", "wiki.change]").replace("event.user", "e
 async def deriving(tmp_path_factory: pytest.TempPathFactory, feed: Feed) -> AsyncIterator[GatewayProcess]:
     """A gateway with derived streams, whose declarations everybody may try."""
     directory = tmp_path_factory.mktemp("lineage")
-    config = configuration(directory, {**STREAMS, **DERIVED})
+    await feed.log.create("strange")
+    config = configuration(directory, {**STREAMS, **DERIVED, **OWN_STREAM})
     options = ("--config", str(config), "--log", f"sqlite:///{feed.path}", "--derive-trials", "public")
     gateway = GatewayProcess(directory / "gateway", *options)
     await gateway.start()
@@ -66,6 +71,18 @@ async def deriving(tmp_path_factory: pytest.TempPathFactory, feed: Feed) -> Asyn
 
 def generations(explorer: Explorer) -> Any:
     return explorer.page.locator("#generations > li")
+
+
+async def tried(page: Page) -> None:
+    """Try the declaration; again where a busy machine did not come to a few rows in the seconds that a trial has."""
+    answer, rows = page.locator("#trial-answer"), page.locator("#trial .rows li")
+    for _ in range(TRIES):
+        await page.get_by_role("button", name="Try", exact=True).click()
+        await expect(answer).not_to_have_text(re.compile("^Running"))
+        if await rows.count() > 3:
+            break
+    await expect(answer).to_have_text(ANSWER)
+    assert await rows.count() > 3
 
 
 @pytest.mark.parametrize("look", list(LOOKS))
@@ -98,11 +115,7 @@ async def test_a_lineage_is_followed_and_a_declaration_is_tried(
     await expect(page.get_by_role("dialog")).to_be_visible()
     text = page.get_by_label("Declaration")
     await expect(text).to_have_value(re.compile(r"from: \[wiki\.change\]"))
-    await page.get_by_role("button", name="Try", exact=True).click()
-    answer = explorer.text("trial-answer")
-    # On a slow machine they take more than a trial may; then it says so.
-    await expect(answer).to_have_text(re.compile(r"^[\d,]+ rows? of [\d,]+ records(; the records took more than .+)?$"))
-    assert await page.locator("#trial .rows li").count() > 3
+    await tried(page)
     await page.get_by_text("Schema of the rows").click()
     await expect(page.locator("#trial details pre")).to_contain_text("title: my/stream")
     violations += await scan(explorer)
@@ -118,7 +131,11 @@ async def test_a_lineage_is_followed_and_a_declaration_is_tried(
     violations += await scan(explorer)
     await page.screenshot(path=ARTEFACTS / f"trial-wrong-{look}.png", full_page=True)
     await page.locator("#trial-copy").click()
-    assert await page.evaluate("() => navigator.clipboard.readText()") == MISSPELT
+
+    async def copied() -> bool:
+        return await page.evaluate("() => navigator.clipboard.readText()") == MISSPELT
+
+    await eventually(copied, "the declaration is copied")
     assert await page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
     await page.get_by_role("button", name="Close").click()
     await context.close()
@@ -134,16 +151,16 @@ async def test_what_events_say_stays_text_in_a_trial(browser: Browser, deriving:
         "text": "<img src=x onerror=alert(1)>\u202e\u0000",
         "deep": {"a": [1]},
     }
-    await feed.put("hostile", *[hostile] * 60)
+    await feed.put("strange", *[hostile] * 60)
     context = await browser.new_context()
     explorer = Explorer(await context.new_page(), deriving.address)
-    await explorer.page.goto(f"{deriving.address}/?streams=hostile")
+    await explorer.page.goto(f"{deriving.address}/?streams=strange")
     await explorer.page.get_by_role("button", name="Derive a stream").click()
     every = (
-        'mine: {schema_title: mine, derive: {from: [hostile], select: {text: event.text, none: event.none + "<b>"}}}'
+        'mine: {schema_title: mine, derive: {from: [strange], select: {text: event.text, none: event.none + "<b>"}}}'
     )
     await explorer.page.get_by_label("Declaration").fill(every)
-    await explorer.page.get_by_role("button", name="Try", exact=True).click()
+    await tried(explorer.page)
     row = explorer.page.locator("#trial .rows li").first
     await expect(row).to_contain_text("<img src=x onerror=alert(1)>")
     await expect(row).to_contain_text("‹U+202E›")

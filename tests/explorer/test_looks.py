@@ -16,6 +16,8 @@ from tests.explorer.kit import ARTEFACTS, HISTORY, RATE, Explorer
 pytestmark = [pytest.mark.end_to_end, pytest.mark.asyncio(loop_scope="package")]
 
 AXE = NODE_MODULES / "axe-core" / "axe.min.js"
+KEPT = 5000
+"""Events that the page keeps at the most."""
 STEP = 300
 """Events that come between two looks at the memory, or a part of them."""
 STEPS = max(1, round(float(os.environ.get("GATEWAY_TEST_MEMORY_MINUTES", "0")) * 60 * RATE / STEP / 2))
@@ -104,6 +106,13 @@ async def test_it_weighs_little_and_is_kept(browser: Browser, gateway: GatewayPr
 async def test_its_memory_stays_flat(explorer: Explorer, figures: list[str]) -> None:
     await explorer.open("?streams=wiki.change&since=1h")
     await explorer.sees(HISTORY)
+    # From then on one that comes takes the place of another, however many come between two looks.
+    full = """n => {
+        const older = document.getElementById('older');
+        if (!older.hidden) older.click();
+        return document.getElementById('grid').ariaRowCount > n;
+    }"""
+    await explorer.becomes(full, KEPT)
     session = await explorer.page.context.new_cdp_session(explorer.page)
     used = []
     for _ in range(3):

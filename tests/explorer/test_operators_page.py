@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import httpx
 import pytest
 from playwright.async_api import Browser, Route, expect
 
-from tests.end_to_end.process import GatewayProcess, configuration
+from tests.end_to_end.process import WAIT, GatewayProcess, configuration
 from tests.explorer.kit import ARTEFACTS, STREAMS, Explorer, Feed
 from tests.explorer.test_looks import LOOKS, scan
 from tests.plain_http import http_client
@@ -33,7 +32,7 @@ async def test_it_shows_the_state_the_streams_and_who_reads_them(browser: Browse
     connections = page.locator("#connections tbody tr")
     agent = {"user-agent": "<b>agent"}
     async with (
-        http_client(timeout=httpx.Timeout(10)) as client,
+        http_client(timeout=WAIT) as client,
         client.stream("GET", f"{gateway.address}/v2/stream/quiet?filter=event.n%20%3E%201", headers=agent),
     ):
         reader = connections.filter(has_text="<b>agent")

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, Route, expect
+from playwright.async_api import Browser, Route, expect
 
 from gateway.times import iso_time, read_time
-from tests.end_to_end.process import GatewayProcess, configuration, eventually
+from tests.end_to_end.process import WAIT, GatewayProcess, configuration, eventually
 from tests.explorer.kit import ARTEFACTS, STREAMS, Explorer, Feed
 from tests.explorer.test_looks import LOOKS, scan
 
@@ -41,7 +41,8 @@ async def viewing(tmp_path_factory: pytest.TempPathFactory, feed: Feed) -> Async
     async def built() -> bool:
         return all(not view["building"] for view in (await gateway.get("/v2/views")).json())
 
-    await eventually(built, "the views are built")
+    # Of all that the feed has written, for as long as the tests before took.
+    await eventually(built, "the views are built", 3 * WAIT)
     yield gateway
     gateway.clear_up()
     assert "Traceback" not in gateway.errors
@@ -69,8 +70,15 @@ async def newest_edit(viewing: GatewayProcess) -> tuple[str, str, int]:
     return *max(seen, key=lambda key: seen[key]), max(seen.values())
 
 
-def answer_of(page: Page) -> Any:
-    return page.locator("#by-key .answer")
+async def known(viewing: GatewayProcess, key: list[Any], count: int) -> None:
+    """Wait until the view of pages has so many versions of a key: it follows the stream."""
+    asked = {"key": json.dumps(key), "history": "true"}
+
+    async def come() -> bool:
+        answer = await viewing.get("/v2/views/pages", params=asked)
+        return answer.status_code == 200 and len(answer.json()["versions"]) >= count
+
+    await eventually(come, f"{count} versions of {key}")
 
 
 @pytest.mark.parametrize("look", list(LOOKS))
@@ -86,6 +94,10 @@ async def test_a_page_has_a_history(look: str, browser: Browser, viewing: Gatewa
     # From an open event: its key, with the newest version and what it changed.
     await expect(page.get_by_role("button", name="State by key")).to_be_visible()
     await explorer.rows.nth(1).locator(".time").click()
+    # The page asks once, and the view may not have come to what has just happened.
+    row = page.locator(".row.open")
+    key = [await row.locator(f'[data-path="{name}"]').text_content() for name in ("wiki", "title")]
+    await known(viewing, key, 1)
     await page.locator(".unfolded").get_by_role("button", name="History", exact=True).click()
     versions = page.locator("#by-key .version")
     await expect(versions.first).to_have_attribute("aria-pressed", "true")
@@ -96,6 +108,7 @@ async def test_a_page_has_a_history(look: str, browser: Browser, viewing: Gatewa
 
     # By its name, with the keyboard alone.
     wiki, title, count = await newest_edit(viewing)
+    await known(viewing, [wiki, title], min(count, 20))
     await page.get_by_role("button", name="State by key").focus()
     await page.keyboard.press("Enter")
     await expect(page.locator("#by-key").get_by_label("wiki", exact=True)).to_be_focused()
@@ -240,9 +253,10 @@ async def test_a_gateway_without_views_offers_none(explorer: Explorer) -> None:
 async def test_what_was_asked_of_a_view_is_not_shown_as_another_ones(browser: Browser, viewing: GatewayProcess) -> None:
     explorer = await page_of(browser, viewing)
     page = explorer.page
-    release, released = asyncio.Event(), asyncio.Event()
+    asked, release, released = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def hold(route: Route) -> None:
+        asked.set()
         await release.wait()
         await route.continue_()
         released.set()
@@ -250,6 +264,7 @@ async def test_what_was_asked_of_a_view_is_not_shown_as_another_ones(browser: Br
     await page.route(re.compile("/v2/views/pages"), hold)
     await explorer.open("?streams=wiki.change&since=1m")
     await page.get_by_role("button", name="State by key").click()
+    await asked.wait()
     await page.locator("#by-key select").select_option("titles")
     keys = page.locator("#by-key .keys button")
     await expect(keys.first).to_be_visible()

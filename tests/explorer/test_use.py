@@ -13,16 +13,18 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser
 
 from tests.end_to_end.clients import NODE_MODULES
-from tests.end_to_end.process import ROOT, WAIT, environment
+from tests.end_to_end.process import ROOT, WAIT, environment, eventually
 from tests.explorer.kit import Explorer
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.asyncio(loop_scope="package")]
 
 FILTER = """event.wiki == "enwiki" && !event.bot && event.title != 'it"s 100 % + done'"""
 ENOUGH = 5
+PROGRAM = 3 * WAIT
+"""Seconds until a program prints its first lines: a compiler may have its own library to compile first."""
 
 
 async def snippet(explorer: Explorer, name: str) -> str:
@@ -30,9 +32,14 @@ async def snippet(explorer: Explorer, name: str) -> str:
     page = explorer.page
     await page.get_by_role("button", name="Get code").click()
     await page.get_by_role("tab", name=name, exact=True).click()
+    text = await explorer.text("code").text_content() or ""
     await page.get_by_role("button", name="Copy", exact=True).click()
-    await expect(page.get_by_role("button", name="Copied")).to_be_visible()
-    text: str = await page.evaluate("() => navigator.clipboard.readText()")
+
+    async def copied() -> bool:
+        # The button says so for a second only, which a busy machine may miss.
+        return text != "" and await page.evaluate("() => navigator.clipboard.readText()") == text
+
+    await eventually(copied, f"{name} is copied")
     await page.get_by_role("button", name="Close").click()
     return text
 
@@ -46,7 +53,7 @@ async def lines_of(command: Sequence[str], wanted: str, folder: Path) -> list[st
     assert process.stdout is not None
     found: list[str] = []
     try:
-        async with asyncio.timeout(WAIT):
+        async with asyncio.timeout(PROGRAM):
             while len(found) < ENOUGH:
                 line = (await process.stdout.readline()).decode()
                 assert line, f"it ended after {found}"

@@ -31,6 +31,7 @@ FRAMES = """() => new Promise(done => {
 })"""
 
 
+@pytest.mark.alone
 async def test_the_address_alone_shows_events_at_once(explorer: Explorer, figures: list[str]) -> None:
     page = explorer.page
     await page.add_init_script(FIRST_ROW)
@@ -57,6 +58,8 @@ async def test_the_catalogue_says_what_each_stream_is_and_what_goes_on_in_it(exp
     # The rate is near that of the feed, and the chart moves.
     await expect(card.locator(".rate")).to_have_text(re.compile(r"^(8|9|1[0-2])\d.*/s$"))
     chart = card.locator(".stroke")
+    # The rate is in the list of streams, too: the chart comes later.
+    await expect(chart).to_have_attribute("d", re.compile("^M"))
     before = await chart.get_attribute("d")
     assert before
     await expect(chart).not_to_have_attribute("d", before)
@@ -119,7 +122,9 @@ async def test_the_table_stands_still_while_it_is_pointed_at_or_scrolled(explore
     await explorer.page.mouse.move(5, 5)
     await expect(explorer.text("fresh")).to_be_visible()
     await explorer.text("fresh").click()
-    await explorer.becomes("n => document.querySelector('[data-path=n]').textContent > n", shown[0])
+    # As numbers: as texts, 1000 is less than 999.
+    newer = "n => Number(document.querySelector('.row [data-path=n]')?.textContent) > Number(n)"
+    await explorer.becomes(newer, shown[0])
 
 
 async def test_an_event_unfolds_into_its_json(explorer: Explorer) -> None:

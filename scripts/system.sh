@@ -42,6 +42,7 @@ wanted_packages() {
     node_packages
     has go || echo golang-go
     has chromium || echo chromium
+    has chromium-headless-shell || [[ -z $(candidate chromium-headless-shell) ]] || echo chromium-headless-shell
     has firefox-esr || echo firefox-esr
     has redis-server || echo redis-server
     find_nginx || echo nginx-light

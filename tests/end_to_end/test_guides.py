@@ -28,6 +28,7 @@ from tests.end_to_end.kafka import open_producer
 from tests.end_to_end.process import ROOT, WAIT, GatewayProcess, environment, eventually
 from tests.eventlog.kit import create_topic
 from tests.explorer.kit import LAUNCH
+from tests.services.chromium import chromium
 from tests.services.kafka import free_port
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.asyncio(loop_scope="module")]
@@ -170,12 +171,11 @@ async def test_the_guides_have_commands() -> None:
 
 
 async def test_the_page(demo: GatewayProcess, folder: Path) -> None:
-    program = shutil.which("chromium") or absent("there is no chromium")
     page_file = Run(demo, folder).write("page.html", blocks("html")[0])
     enough = asyncio.Event()
     titles: list[str] = []
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=program, args=LAUNCH)
+        browser = await playwright.chromium.launch(executable_path=chromium(), args=LAUNCH)
         page = await browser.new_page()
 
         def note(text: str) -> None:
@@ -205,7 +205,6 @@ async def test_the_program_that_follows_a_view(demo: GatewayProcess, folder: Pat
 
 
 async def test_the_page_that_follows_a_view(demo: GatewayProcess, folder: Path) -> None:
-    program = shutil.which("chromium") or absent("there is no chromium")
     (text,) = in_guide("html", "docs/VIEWS.md")
     Run(demo, folder).write("page.html", text)
     shutil.copy(ROOT / "docs" / "view-map.js", folder)
@@ -214,7 +213,7 @@ async def test_the_page_that_follows_a_view(demo: GatewayProcess, folder: Path) 
     found: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     try:
         async with async_playwright() as playwright:
-            browser = await playwright.chromium.launch(executable_path=program, args=LAUNCH)
+            browser = await playwright.chromium.launch(executable_path=chromium(), args=LAUNCH)
             page = await browser.new_page()
 
             def note(said: str) -> None:

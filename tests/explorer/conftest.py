@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -11,9 +10,9 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
-from tests.conftest import absent
 from tests.end_to_end.process import WAIT, GatewayProcess, configuration, eventually
 from tests.explorer.kit import LAUNCH, PATIENT, STREAMS, Explorer, Feed
+from tests.services.chromium import chromium
 from tests.told import told
 
 FIGURES = "explorer"
@@ -66,9 +65,8 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory, feed: Feed) -> Async
 @pytest_asyncio.fixture(loop_scope="package", scope="package")
 async def browser() -> AsyncIterator[Browser]:
     """Chromium."""
-    program = shutil.which("chromium") or absent("there is no chromium")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=program, args=LAUNCH)
+        browser = await playwright.chromium.launch(executable_path=chromium(), args=LAUNCH)
         yield browser
         await browser.close()
 

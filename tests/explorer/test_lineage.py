@@ -133,7 +133,7 @@ async def test_a_lineage_is_followed_and_a_declaration_is_tried(
     await page.locator("#trial-copy").click()
 
     async def copied() -> bool:
-        return await page.evaluate("() => navigator.clipboard.readText()") == MISSPELT
+        return bool(await page.evaluate("() => navigator.clipboard.readText()") == MISSPELT)
 
     await eventually(copied, "the declaration is copied")
     assert await page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")

@@ -103,6 +103,11 @@ function picked() {
   return view.streams.map((name) => streams.find((stream) => stream.aliases.includes(name))?.name ?? name);
 }
 
+/** @param {import("./schema.js").Field[]} of */
+function pathsOf(of) {
+  return of.map(({ path }) => path).join("\n");
+}
+
 function columns() {
   return view.columns.length > 0 ? view.columns : suggested(fields);
 }
@@ -158,9 +163,14 @@ async function show() {
   if (view !== before) return;
   subscribe(names);
   filterBar.show(view.filter);
+  // Those that are chosen need not wait.
+  if (view.columns.length > 0) showColumns();
+  const had = fields;
   await loading;
   if (view !== before) return;
   showColumns();
+  // They are chosen of the fields, which were those of other streams, or none.
+  if (pathsOf(had) !== pathsOf(fields)) facets?.renew();
 }
 
 function lineage() {

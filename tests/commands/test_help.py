@@ -14,6 +14,7 @@ from gateway.commands.cli import main
 from gateway.commands.demo import demo
 from gateway.commands.options import heading_of
 from gateway.settings.table import SETTINGS
+from tests.commands.kit import commands_of
 
 
 def help_of(*command: str) -> str:
@@ -27,7 +28,7 @@ def groups(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str
     """All commands that have others."""
     if not isinstance(command, click.Group):
         return []
-    return [path, *(one for name, each in command.commands.items() for one in groups(each, (*path, name)))]
+    return [path, *(one for name, each in commands_of(command).items() for one in groups(each, (*path, name)))]
 
 
 @pytest.mark.parametrize("path", groups(main), ids="-".join)

@@ -18,6 +18,7 @@ from gateway.description.facts import Facts, Limits
 from gateway.description.openapi import openapi
 from gateway.schemas.repository import SchemaRepository
 from gateway.settings.table import Settings
+from tests.commands.kit import commands_of
 from tests.prose.__main__ import STYLE
 from tests.prose.sentences import sentences
 from tests.prose.style import read_style
@@ -43,7 +44,7 @@ def helped(command: click.Command) -> Iterator[str]:
     yield inspect.cleandoc(command.help or "")
     for parameter in command.params:
         yield getattr(parameter, "help", None) or ""
-    for each in command.commands.values() if isinstance(command, click.Group) else ():
+    for each in commands_of(command).values():
         yield from helped(each)
 
 

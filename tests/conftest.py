@@ -33,8 +33,10 @@ IN_PAIRS = ("attacks", "explorer")
 
 
 SLOWEST = (
-    "test_stored_once", "test_faults_output", "test_intake", "test_image", "test_reload", "test_stops", "test_commands",
-    "test_kafka", "test_faults_process", "test_faults_cut", "test_faults_broker", "test_faults_network", "test_mirror",
+    "test_bench", "test_state", "test_sharing", "test_faults_cluster", "test_clients", "test_log", "test_reload",
+    "test_stored_once", "test_travelling", "test_use", "test_faults_output", "test_mirror", "test_guides", "test_image",
+    "test_watching", "test_lineage", "test_requests", "test_stops", "test_faults_process", "test_faults_churn",
+    "test_nginx", "test_commands", "test_rules", "test_intake", "test_install_guide",
 )  # fmt: skip
 """Files that take minutes, the longest first: they begin first, and no other waits for one at the end."""
 

@@ -18,6 +18,7 @@ from tests.attacks.siege import ABOUT, DRAIN_TIME, REPORT_VARIABLE, SECONDS, Lin
 from tests.end_to_end.account import write_report
 from tests.end_to_end.conftest import Serve, client, gateways, serve
 from tests.end_to_end.process import WAIT
+from tests.eventlog.unhurried import unhurried
 from tests.told import told
 
 __all__ = ["client", "gateways", "serve"]
@@ -81,8 +82,7 @@ def lines(pytestconfig: pytest.Config) -> list[Line]:
 async def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SqliteLog]:
     """The log of the gateway, written to beside it. An attacker may hold the file while it waits for a core, to which
     it lets everybody else go first."""
-    monkeypatch.setattr("gateway.eventlog.sqlite.worker.CALL_SECONDS", WAIT)
-    monkeypatch.setattr("gateway.eventlog.sqlite.log.OFFER_SECONDS", WAIT)
+    unhurried(monkeypatch)
     log = SqliteLog(tmp_path / "events.db", busy_timeout=WAIT)
     yield log
     await log.close()

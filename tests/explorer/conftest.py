@@ -10,7 +10,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
-from tests.end_to_end.process import WAIT, GatewayProcess, configuration, eventually
+from tests.end_to_end.process import GatewayProcess, configuration, eventually
+from tests.eventlog.unhurried import without_haste
 from tests.explorer.kit import LAUNCH, PATIENT, STREAMS, Explorer, Feed
 from tests.services.chromium import chromium
 from tests.told import told
@@ -37,9 +38,7 @@ def figures(pytestconfig: pytest.Config) -> list[str]:
 async def feed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Feed]:
     """A hundred events a second. Where the machine stands still it waits: a call that ends in time may have stored its
     events, and would be the end of the feed, or store them twice."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gateway.eventlog.sqlite.log.OFFER_SECONDS", WAIT)
-        patch.setattr("gateway.eventlog.sqlite.worker.CALL_SECONDS", WAIT)
+    with without_haste():
         feed = Feed(tmp_path_factory.mktemp("explorer-log") / "events.db")
         await feed.fill()
         running = asyncio.create_task(feed.run())

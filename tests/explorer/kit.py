@@ -16,11 +16,9 @@ import orjson
 from playwright.async_api import ConsoleMessage, Locator, Page, Request, expect
 
 from gateway.demo.wiki import WikiSample
-from gateway.errors import LogUnavailable
-from gateway.eventlog.port import Bounds
 from gateway.eventlog.sqlite.log import SqliteLog
-from gateway.model.record import NewRecord, TopicPartition
-from tests.end_to_end.process import ROOT, WAIT, eventually
+from gateway.model.record import NewRecord
+from tests.end_to_end.process import ROOT, WAIT
 from tests.kit.events import numbered
 
 ARTEFACTS = ROOT / ".cache" / "explorer"
@@ -104,7 +102,7 @@ class Feed:
         await self.log.open()
         for name in STREAMS:
             await self.log.create(name)
-        self.filled = now = int(time.time() * 1000)
+        now = int(time.time() * 1000)
         for first in range(0, HISTORY, 2000):
             times = [now - (HISTORY - number) * 1000 // RATE for number in range(first, first + 2000)]
             await self.log.append("wiki.change", [self._change(moment) for moment in times])
@@ -123,30 +121,11 @@ class Feed:
         while True:
             due = int((time.monotonic() - began) * RATE) - written
             if due > 0:
-                await self._write(due)
+                now = int(time.time() * 1000)
+                await self.log.append("wiki.change", [self._change(now) for _ in range(due)])
+                await self.log.append("numbers", [self._count(now) for _ in range(due)])
                 written += due
             await asyncio.sleep(0.02)
-
-    async def _write(self, count: int) -> None:
-        now = int(time.time() * 1000)
-        try:
-            await self.log.append("wiki.change", [self._change(now) for _ in range(count)])
-            await self.log.append("numbers", [self._count(now) for _ in range(count)])
-        except LogUnavailable:
-            # This process was held up for longer than an append may take. All tests after that would have no events.
-            await eventually(self._is_counted, "the feed goes on")
-
-    async def _is_counted(self) -> bool:
-        """Find out which number was stored last: nobody was told whether those of an append that took too long were."""
-        partition = TopicPartition("numbers", 0)
-        try:
-            await self.log.settle("numbers")
-            found = (await self.log.bounds([partition]))[partition]
-        except LogUnavailable:
-            return False
-        assert isinstance(found, Bounds)
-        self.number = found.end
-        return True
 
     async def put(self, stream: str, *events: dict[str, Any]) -> None:
         """Write events of a test."""
